@@ -1,0 +1,69 @@
+"""The command `streamdet`: assembles its verbs, and turns errors into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from streamdet import __version__
+from streamdet.cli.run import run
+from streamdet.cli.train import train
+from streamdet.errors import StreamdetError
+
+app = typer.Typer(
+    name="streamdet",
+    help="Detect objects in camera feeds with RetinaNet: every frame accounted for, at its true time.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(run)
+app.command()(train)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"streamdet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Detect objects in camera feeds with RetinaNet: every frame accounted for, at its true time."""
+
+
+def main() -> None:
+    """Entry point: exit code 0 done, 1 failed, 2 usage, 3 source, 4 model, 5 partial output, 130 interrupted."""
+    debug = "--debug" in sys.argv[1:]
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(arguments, prog_name="streamdet")
+    except StreamdetError as error:
+        if debug:
+            traceback.print_exc()
+        fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        fail("the reader of standard output went away", 1)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        fail(f"unexpected {type(error).__name__}: {error}; run again with --debug and report what it shows", 1)
+
+
+def fail(sentence: str, exit_code: int) -> None:
+    """Show one sentence on standard error and exit."""
+    print(f"streamdet: {sentence}", file=sys.stderr)
+    sys.exit(exit_code)

@@ -1,0 +1,271 @@
+"""`streamdet run`: builds the stages from the options, runs them, shows progress and the receipt."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streamdet.options import Quality, RunOptions, parse_classes, parse_size
+
+if TYPE_CHECKING:
+    from streamdet.detection.detector import Detector
+    from streamdet.pipeline import Pipeline, Sink
+    from streamdet.report import RunReport
+    from streamdet.video.base import Source
+
+SourceArgument = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="A video file, an image, or a folder of images.", show_default=False)
+]
+WHAT, WHERE, HOW = "What to detect", "What to write", "How to compute"
+
+
+def run(
+    source: SourceArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Annotated video (.mp4 or .mkv). Default: NAME.annotated.mp4 here.", rich_help_panel=WHERE),
+    ] = None,
+    jsonl: Annotated[
+        str | None,
+        typer.Option(help="Detections as JSON lines; - for standard output.", metavar="FILE", rich_help_panel=WHERE),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="The receipt as JSON.", metavar="FILE", rich_help_panel=WHERE)
+    ] = None,
+    no_video: Annotated[bool, typer.Option("--no-video", help="No annotated video.", rich_help_panel=WHERE)] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files.", rich_help_panel=WHERE)] = False,
+    quality: Annotated[
+        Quality, typer.Option(help="Of the annotated video: file size against fidelity.", rich_help_panel=WHERE)
+    ] = "balanced",
+    model: Annotated[
+        str,
+        typer.Option(
+            help="street (shipped), coco-r50, coco-r50-v2 (fetched on first use), or a .safetensors or .pth file.",
+            rich_help_panel=WHAT,
+        ),
+    ] = "street",
+    conf: Annotated[
+        float | None,
+        typer.Option(help="Least score, 0 to 1. Default: the model's own, per class.", rich_help_panel=WHAT),
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Only these, such as car,person.", metavar="NAMES", rich_help_panel=WHAT)
+    ] = None,
+    start: Annotated[
+        float | None, typer.Option(help="Begin at this second.", metavar="SECONDS", rich_help_panel=WHAT)
+    ] = None,
+    end: Annotated[
+        float | None, typer.Option(help="Stop at this second.", metavar="SECONDS", rich_help_panel=WHAT)
+    ] = None,
+    every: Annotated[int, typer.Option(help="Take every so many frames.", metavar="N", rich_help_panel=WHAT)] = 1,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 5 when frames were lost or damaged.", rich_help_panel=WHAT)
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=HOW)] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="auto, float32, float16 or bfloat16.", rich_help_panel=HOW)
+    ] = "auto",
+    batch: Annotated[
+        int | None, typer.Option(help="Frames per pass. Default: 8 on a GPU, 2 on a CPU.", rich_help_panel=HOW)
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="Short x long side of the network's input, such as 480x800.", rich_help_panel=HOW),
+    ] = None,
+) -> None:
+    """Detect objects in a video and write it annotated, with every frame at its own time and the sound kept.
+
+    Exit codes: 0 done, 1 failed, 2 usage, 3 source, 4 model, 5 output covers only part of the source, 130 interrupted.
+    """
+    options = RunOptions(
+        source=source,
+        out=out,
+        video=not no_video,
+        jsonl=jsonl,
+        report=report,
+        model=model,
+        conf=conf,
+        classes=parse_classes(classes),
+        start_s=start,
+        end_s=end,
+        every=every,
+        device=device,
+        precision=precision,
+        batch=batch,
+        size=parse_size(size),
+        quality=quality,
+        overwrite=overwrite,
+        strict=strict,
+    )
+    raise typer.Exit(run_file(options))
+
+
+def run_file(options: RunOptions) -> int:
+    """Run over one source; the exit code. Raises StreamdetError when nothing could be started."""
+    from streamdet.video.sources import open_source
+
+    check_targets(options)
+    with open_source(
+        options.source, start_s=options.start_s, end_s=options.end_s, every=options.every
+    ) as source:
+        detector = load_detector(options)
+        return _run(options, source, detector)
+
+
+def _run(options: RunOptions, source: Source, detector: Detector) -> int:
+    from streamdet.cli.receipt import RunDisplay, show_receipt, stage_names
+    from streamdet.pipeline import Pipeline
+    from streamdet.report import RunReport
+
+    info = source.info
+    report = RunReport(
+        {
+            "name": info.name,
+            "container": info.container,
+            "codec": info.codec,
+            "width": info.width,
+            "height": info.height,
+            "average_rate": float(info.average_rate) if info.average_rate else None,
+            "declared_frames": info.declared_frames,
+            "declared_duration_s": info.declared_duration_s,
+            "rotation": info.rotation,
+        },
+        model=detector.card.name,
+        model_sha256=detector.sha256,
+        device=str(detector.placement.device),
+        precision=detector.placement.precision,
+        batch=options.batch or (8 if detector.placement.device.type == "cuda" else 2),
+    )
+    for name in stage_names(options):
+        report.stage(name)
+    sinks = open_sinks(options, source, detector, report)
+    pipeline = Pipeline(source, detector, sinks, report)
+    error: BaseException | None = None
+    with RunDisplay(report, source) as display, stop_on_signals(pipeline):
+        try:
+            pipeline.run(display.update)
+        except BaseException as failure:
+            error = failure
+    take_account(report, source)
+    for sink in sinks:
+        report.notes += getattr(getattr(sink, "writer", None), "notes", [])
+    interrupted = pipeline.stop_reason if error is None else None
+    report.conclude(error=error, interrupted_by=interrupted, ended_early=source.ended_early())
+    exit_code = report.exit_code(options.strict)
+    if options.report is not None:
+        report.write(options.report)
+        report.outputs.append(str(options.report))
+    show_receipt(report, exit_code)
+    if error is not None:
+        raise error
+    return exit_code
+
+
+def check_targets(options: RunOptions) -> None:
+    """Find out before any work that a file is in the way. Raises UsageError."""
+    from streamdet.errors import UsageError
+
+    for path in (options.video_path, options.report, None if options.jsonl in (None, "-") else Path(str(options.jsonl))):
+        if path is not None and path.exists() and not options.overwrite:
+            raise UsageError(f"{path} exists already; add --overwrite to replace it or choose another name")
+
+
+def load_detector(options: RunOptions) -> Detector:
+    """The detector that the options ask for. Raises ModelError or UsageError."""
+    from streamdet.cli.receipt import FetchDisplay
+    from streamdet.detection.detector import Detector
+
+    with FetchDisplay(options.model) as display:
+        return Detector.load(
+            options.model,
+            device=options.device,
+            precision=options.precision,
+            size=options.size,
+            conf=options.conf,
+            classes=options.classes,
+            progress=display.update,
+        )
+
+
+def open_sinks(options: RunOptions, source: Source, detector: Detector, report: RunReport) -> list[Sink]:
+    """Everything that frames are written to. Raises UsageError or OutputError."""
+    from streamdet.results.jsonl import JsonlWriter
+    from streamdet.video.annotated import AnnotatedVideo
+    from streamdet.video.overlay import Overlay
+    from streamdet.video.writer import VideoWriter
+
+    sinks: list[Sink] = []
+    path = options.video_path
+    if path is not None:
+        info = source.info
+        writer = VideoWriter(
+            path,
+            info,
+            width=info.width,
+            height=info.height,
+            overwrite=options.overwrite,
+            quality=options.quality,
+        )
+        overlay = Overlay(detector.card.class_names)
+        sinks.append(AnnotatedVideo(writer, overlay, report.stage("draw"), report.stage("encode")))
+        report.frames.written = 0
+        report.outputs.append(str(path))
+    if options.jsonl is not None:
+        shown = [name for name, least in zip(detector.card.class_names, detector.thresholds, strict=True) if least <= 1]
+        header = {
+            "source": source.info.name,
+            "model": detector.card.name,
+            "model_sha256": detector.sha256,
+            "classes": list(detector.card.class_names),
+            "thresholds": {
+                name: round(float(least), 4)
+                for name, least in zip(detector.card.class_names, detector.thresholds, strict=True)
+                if name in shown
+            },
+            "width": source.info.width,
+            "height": source.info.height,
+        }
+        sinks.append(JsonlWriter(options.jsonl, header=header, overwrite=options.overwrite))
+        report.outputs.append(options.jsonl)
+    return sinks
+
+
+def take_account(report: RunReport, source: Source) -> None:
+    """Copy the source's counts into the receipt."""
+    counts, frames = source.counts, report.frames
+    frames.in_container = counts.packets - counts.hidden
+    frames.decoded = counts.decoded
+    frames.lost = counts.lost
+    frames.damaged = counts.damaged_marked
+    frames.skipped = counts.skipped
+    frames.times_repaired = counts.times_repaired
+    if counts.unreadable:
+        report.notes.append(f"unreadable: {', '.join(counts.unreadable[:5])}" + (", ..." if counts.unreadable[5:] else ""))
+    interval_s = source.info.frame_interval_s
+    if report.frames.detected and interval_s is not None:
+        report.media_s += float(interval_s)
+
+
+@contextlib.contextmanager
+def stop_on_signals(pipeline: Pipeline) -> Iterator[None]:
+    """The first SIGINT or SIGTERM ends the run cleanly, a second one at once (what is written still plays)."""
+
+    def handle(number: int, _: object) -> None:
+        if pipeline.stop_reason is not None:
+            os._exit(130)
+        pipeline.stop({signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}[signal.Signals(number)])
+        os.write(sys.stderr.fileno(), b"\nstreamdet: ending cleanly; once more to force\n")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

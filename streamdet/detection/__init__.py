@@ -1,0 +1,1 @@
+"""The network: from frames to detections (torch, never video)."""

@@ -1,0 +1,181 @@
+"""The detector: pictures in, detections out, whatever the device and number format."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from streamdet.detection.anchors import anchors_per_level
+from streamdet.detection.checkpoint import Model
+from streamdet.detection.models import find_model
+from streamdet.detection.postprocess import ImageDetections, PostprocessRule, postprocess
+from streamdet.detection.precision import Placement, choose_placement
+from streamdet.detection.resize import Fitting, InputRule, Picture, to_batch
+from streamdet.detection.retinanet import HeadOutputs, fold_batch_norm, to_channels_last
+from streamdet.errors import UsageError
+from streamdet.types import Detections
+
+
+STAGES = ("resize", "network", "postprocess")
+
+
+class Detector:
+    """A model, ready on a device. Make one with `Detector.load`; call it with a list of pictures.
+
+    Attributes:
+        card: what the model says about itself.
+        placement: device and number format.
+        seconds: time that the last call spent, by the names in `STAGES`.
+        input_size_wh: width and height of the network's last input in pixels; None before the first call.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        placement: Placement,
+        *,
+        input_rule: InputRule | None = None,
+        rule: PostprocessRule | None = None,
+        thresholds: tuple[float, ...] | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        """`thresholds`: least score to report per class logit (default: the card's); `class_names`: report only these."""
+        self.card = model.card
+        self.sha256 = model.sha256
+        self.placement = placement
+        self.input_rule = input_rule or model.card.input_rule
+        card_thresholds = tuple(model.card.threshold(name) for name in model.card.class_names)
+        self.thresholds = np.array(thresholds or card_thresholds, np.float32)
+        for class_id in _unwanted(model, class_names):
+            self.thresholds[class_id] = np.inf
+        least = float(self.thresholds.min(initial=1.0))
+        self.rule = rule or PostprocessRule(score_threshold=min(least, 0.999))
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+        self.input_size_wh: tuple[int, int] | None = None
+        network = model.network
+        if model.card.config.batch_norm != "folded":
+            fold_batch_norm(network)
+        network.requires_grad_(False)
+        self.network = to_channels_last(network.to(placement.device, placement.dtype).eval())
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path = "street",
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        size: tuple[int, int] | None = None,
+        conf: float | None = None,
+        classes: Sequence[str] | None = None,
+        cache_dir: Path | None = None,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> Detector:
+        """A detector from a model's name or file.
+
+        `model`: "street" (shipped), "coco-r50", "coco-r50-v2" (fetched on first use into `cache_dir`, telling `progress`
+        the bytes done and in all), a `.safetensors` of ours, a run's folder, or a torchvision RetinaNet `.pth`.
+        `size`: short and long side in pixels that pictures are scaled to. `conf`: least score for every class, in place
+        of the model's own thresholds. `classes`: report only these names.
+
+        Raises ModelError when the model can't be found, fetched or loaded, UsageError for a wrong argument.
+        """
+        found = find_model(model, cache_dir=cache_dir, progress=progress)
+        rule = found.card.input_rule
+        if size is not None:
+            if min(size) < 32:
+                raise UsageError(f"the input size is {size[0]}x{size[1]}; each side needs at least 32 pixels")
+            rule = replace(rule, short_side=min(size), long_side=max(size))
+        if conf is not None and not 0 < conf < 1:
+            raise UsageError(f"the confidence is {conf}; give a number between 0 and 1")
+        thresholds = None if conf is None else (conf,) * len(found.card.class_names)
+        placement = choose_placement(device, precision)
+        return cls(found, placement, input_rule=rule, thresholds=thresholds, class_names=classes)
+
+    def __call__(self, pictures: Sequence[Picture]) -> list[Detections]:
+        """Detections of each picture, in its own pixels.
+
+        Pictures may differ in size: those that fit the same input share a batch, so that neighbours never change a
+        picture's boxes.
+        """
+        fittings = [self.input_rule.fit(*_size(picture)) for picture in pictures]
+        results: list[Detections | None] = [None] * len(pictures)
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+        for fitting in dict.fromkeys(fittings):
+            places = [place for place, other in enumerate(fittings) if other == fitting]
+            for place, found in zip(places, self._batch([pictures[place] for place in places], fitting), strict=True):
+                results[place] = self._to_source(found, fitting)
+        return [result for result in results if result is not None]
+
+    def _batch(self, pictures: list[Picture], fitting: Fitting) -> list[ImageDetections]:
+        self.input_size_wh = (fitting.padded_width, fitting.padded_height)
+        started = time.perf_counter()
+        scaled = [fitting.resize(picture, exact=self.input_rule.exact) for picture in pictures]
+        resized = time.perf_counter()
+        with torch.inference_mode():
+            heads = self.heads(
+                to_batch(scaled, fitting, self.input_rule, self.placement.device, self.placement.dtype)
+            )
+            if self.placement.device.type == "cuda":
+                torch.cuda.synchronize(self.placement.device)
+            computed = time.perf_counter()
+            anchors = anchors_per_level(
+                self.card.config.anchors, fitting.padded_height, fitting.padded_width, self.placement.device
+            )
+            found = postprocess(heads, anchors, fitting.height, fitting.width, self.rule)
+        self.seconds["resize"] += resized - started
+        self.seconds["network"] += computed - resized
+        self.seconds["postprocess"] += time.perf_counter() - computed
+        return found
+
+    def heads(self, images: torch.Tensor) -> HeadOutputs:
+        """Raw outputs for a normalised batch (N, 3, H, W) on the device."""
+        outputs: HeadOutputs = self.network(images)
+        return outputs
+
+    def _to_source(self, found: ImageDetections, fitting: Fitting) -> Detections:
+        scores = found.scores.cpu().numpy()
+        class_ids = found.class_ids.cpu().numpy()
+        wanted = scores > self.thresholds[class_ids]
+        return Detections(
+            fitting.boxes_to_source(found.boxes.cpu().numpy())[wanted],
+            scores[wanted],
+            class_ids[wanted],
+            self.card.class_names,
+        )
+
+
+def _size(picture: Picture) -> tuple[int, int]:
+    """Width and height in pixels."""
+    if isinstance(picture, np.ndarray):
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+            raise UsageError(
+                f"a picture has shape {picture.shape} and dtype {picture.dtype}; give (height, width, 3) uint8 RGB"
+            )
+        return picture.shape[1], picture.shape[0]
+    return picture.width, picture.height
+
+
+def _unwanted(model: Model, class_names: Sequence[str] | None) -> list[int]:
+    """Class logits that are not to be reported."""
+    card = model.card
+    hidden = list(card.hidden_class_ids)
+    if class_names is None:
+        return hidden
+    known = [name for class_id, name in enumerate(card.class_names) if class_id not in card.hidden_class_ids]
+    for name in class_names:
+        if name not in known:
+            raise UsageError(f"{card.name} knows no class {name!r}; it knows {', '.join(known)}")
+    return hidden + [class_id for class_id, name in enumerate(card.class_names) if name not in class_names]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True when `error` says that the device's or the host's memory did not suffice."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -1,0 +1,306 @@
+"""RetinaNet (arXiv 1708.02002): a backbone, a feature pyramid P3-P7, and two heads shared by all levels.
+
+Shape legend: N images, H and W cells of a level, A anchors per cell, K classes. Pictures are RGB, normalised, NCHW,
+their sides multiples of 32. Parameter names follow torchvision's RetinaNet, so that its weights load unchanged.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.ops import FrozenBatchNorm2d
+
+from streamdet.detection.anchors import AnchorRule
+
+RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "resnext101_32x8d")
+BACKBONES = (*RESNETS, "mobilenet_v2")
+
+
+@dataclass(frozen=True)
+class RetinaNetConfig:
+    """All numbers of a network. Where a field is silent in a checkpoint, nothing else decides."""
+
+    num_classes: int
+    """K, the number of class logits per anchor."""
+    backbone: str = "resnet50"
+    """One of `BACKBONES`."""
+    anchors: AnchorRule = field(default_factory=AnchorRule)
+    channels: int = 256
+    """Width of the pyramid and of the heads."""
+    head_depth: int = 4
+    """3x3 convolutions of each head before its output convolution."""
+    head_norm: str = "none"
+    """"none" (the paper) or "group": GroupNorm(32) after each of the heads' convolutions (torchvision's v2)."""
+    p6_from: str = "c5"
+    """"c5" (the paper) or "p5" (torchvision's v1)."""
+    batch_norm: str = "live"
+    """"live", "frozen" (fixed statistics and affine), or "folded" into the convolutions."""
+    batch_norm_eps: float = 1e-5
+    prior: float = 0.01
+    """Probability of an object that the class head starts from (paper, section 4.1)."""
+
+    def __post_init__(self) -> None:
+        allowed = {
+            "backbone": BACKBONES,
+            "head_norm": ("none", "group"),
+            "p6_from": ("c5", "p5"),
+            "batch_norm": ("live", "frozen", "folded"),
+        }
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(values)}")
+        if self.num_classes < 1:
+            raise ValueError(f"num_classes is {self.num_classes}, expected at least 1")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a checkpoint's header."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**fields, "anchors": self.anchors.to_json()}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> RetinaNetConfig:
+        """The configuration that `to_json` wrote."""
+        return cls(**{**fields, "anchors": AnchorRule.from_json(fields["anchors"])})
+
+
+class HeadOutputs(NamedTuple):
+    """Raw outputs of the heads, one tensor per level P3 to P7."""
+
+    logits: list[Tensor]
+    """Each (N, H * W * A, K)."""
+    deltas: list[Tensor]
+    """Each (N, H * W * A, 4)."""
+
+
+class RetinaNet(nn.Module):
+    """The network: pictures in, raw heads out. Losses and boxes are functions of its outputs, elsewhere."""
+
+    def __init__(self, backbone: PyramidBackbone, head: Heads) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, images: Tensor) -> HeadOutputs:
+        """`images` (N, 3, height, width) to the raw outputs of all levels."""
+        features = self.backbone(images)
+        logits = [self.head.classification_head(feature) for feature in features]
+        deltas = [self.head.regression_head(feature) for feature in features]
+        return HeadOutputs(logits, deltas)
+
+
+def build_retinanet(config: RetinaNetConfig) -> RetinaNet:
+    """A network with random weights: ours to train, or to load weights into."""
+    body, stage_channels = _build_body(config)
+    last = stage_channels[-1] if config.p6_from == "c5" else config.channels
+    pyramid = FeaturePyramid(stage_channels, last, config.channels)
+    per_cell = config.anchors.per_cell
+    heads = Heads(
+        ClassificationHead(config, config.channels, per_cell * config.num_classes),
+        RegressionHead(config, config.channels, per_cell * 4),
+    )
+    network = RetinaNet(PyramidBackbone(body, pyramid), heads)
+    if config.batch_norm == "folded":
+        fold_batch_norm(network)
+    return network
+
+
+def _build_body(config: RetinaNetConfig) -> tuple[nn.Module, list[int]]:
+    """The backbone and the channels of C3, C4, C5."""
+
+    def norm(channels: int) -> nn.Module:
+        if config.batch_norm == "frozen":
+            return FrozenBatchNorm2d(channels, eps=config.batch_norm_eps)
+        return nn.BatchNorm2d(channels, eps=config.batch_norm_eps)
+
+    if config.backbone == "mobilenet_v2":
+        features = torchvision.models.mobilenet_v2(weights=None, norm_layer=norm).features
+        return MobileNetBody(features), [32, 96, 320]
+    resnet = torchvision.models.get_model(config.backbone, weights=None, norm_layer=norm)
+    deep = config.backbone not in ("resnet18", "resnet34")
+    return ResNetBody(resnet), [512, 1024, 2048] if deep else [128, 256, 512]
+
+
+class ResNetBody(nn.Module):
+    """A torchvision ResNet or ResNeXt without its classifier."""
+
+    def __init__(self, resnet: nn.Module) -> None:
+        super().__init__()
+        for name in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"):
+            self.add_module(name, getattr(resnet, name))
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """C3, C4, C5."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        c3 = self.layer2(self.layer1(x))
+        c4 = self.layer3(c3)
+        return [c3, c4, self.layer4(c4)]
+
+
+class MobileNetBody(nn.Module):
+    """Torchvision's MobileNetV2 up to its last inverted residual; the 1280-channel convolution behind it is left out."""
+
+    def __init__(self, features: nn.Module) -> None:
+        super().__init__()
+        self.features = nn.ModuleList(list(features.children())[:18])
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """C3, C4, C5: 32, 96 and 320 channels."""
+        outputs = []
+        x = images
+        for index, block in enumerate(self.features):
+            x = block(x)
+            if index in (6, 13, 17):
+                outputs.append(x)
+        return outputs
+
+
+class FeaturePyramid(nn.Module):
+    """P3-P5 from C3-C5 top-down with lateral connections; P6 and P7 by strided convolutions (paper, footnote 2)."""
+
+    def __init__(self, stage_channels: list[int], p6_channels: int, channels: int) -> None:
+        super().__init__()
+        self.p6_from_c5 = p6_channels != channels or stage_channels[-1] == channels
+        self.inner_blocks = nn.ModuleList(nn.Sequential(nn.Conv2d(c, channels, 1)) for c in stage_channels)
+        self.layer_blocks = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1)) for _ in stage_channels
+        )
+        self.extra_blocks = nn.ModuleDict(
+            {
+                "p6": nn.Conv2d(p6_channels, channels, 3, stride=2, padding=1),
+                "p7": nn.Conv2d(channels, channels, 3, stride=2, padding=1),
+            }
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
+                nn.init.kaiming_uniform_(module.weight, a=1)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, stages: list[Tensor]) -> list[Tensor]:
+        """P3 to P7, each (N, channels, H, W)."""
+        merged = self.inner_blocks[-1](stages[-1])
+        outputs = [self.layer_blocks[-1](merged)]
+        for level in (1, 0):
+            lateral = self.inner_blocks[level](stages[level])
+            merged = lateral + F.interpolate(merged, size=lateral.shape[-2:], mode="nearest")
+            outputs.insert(0, self.layer_blocks[level](merged))
+        p6 = self.extra_blocks["p6"](stages[-1] if self.p6_from_c5 else outputs[-1])
+        p7 = self.extra_blocks["p7"](F.relu(p6))
+        return [*outputs, p6, p7]
+
+
+class PyramidBackbone(nn.Module):
+    """Body and pyramid."""
+
+    def __init__(self, body: nn.Module, fpn: FeaturePyramid) -> None:
+        super().__init__()
+        self.body = body
+        self.fpn = fpn
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """P3 to P7."""
+        features: list[Tensor] = self.fpn(self.body(images))
+        return features
+
+
+def _tower(config: RetinaNetConfig) -> nn.Sequential:
+    """The 3x3 convolutions that a head begins with; weights N(0, 0.01) (paper, section 4.1)."""
+    layers = []
+    for _ in range(config.head_depth):
+        conv = nn.Conv2d(config.channels, config.channels, 3, padding=1, bias=config.head_norm == "none")
+        norm = [nn.GroupNorm(32, config.channels)] if config.head_norm == "group" else []
+        layers.append(nn.Sequential(conv, *norm, nn.ReLU(inplace=True)))
+    return nn.Sequential(*layers)
+
+
+def _cells_to_rows(x: Tensor, values: int) -> Tensor:
+    """(N, A * values, H, W) to (N, H * W * A, values); no copy when `x` is channels-last."""
+    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, values)
+
+
+class ClassificationHead(nn.Module):
+    """Class logits of each anchor."""
+
+    def __init__(self, config: RetinaNetConfig, channels: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = _tower(config)
+        self.cls_logits = nn.Conv2d(channels, outputs, 3, padding=1)
+        self.num_classes = config.num_classes
+        _init_head(self)
+        nn.init.constant_(self.cls_logits.bias, -math.log((1 - config.prior) / config.prior))  # type: ignore[arg-type]
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """(N, channels, H, W) to (N, H * W * A, K)."""
+        return _cells_to_rows(self.cls_logits(self.conv(feature)), self.num_classes)
+
+
+class RegressionHead(nn.Module):
+    """Box deltas of each anchor."""
+
+    def __init__(self, config: RetinaNetConfig, channels: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = _tower(config)
+        self.bbox_reg = nn.Conv2d(channels, outputs, 3, padding=1)
+        _init_head(self)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """(N, channels, H, W) to (N, H * W * A, 4)."""
+        return _cells_to_rows(self.bbox_reg(self.conv(feature)), 4)
+
+
+class Heads(nn.Module):
+    """Both heads, under torchvision's names."""
+
+    def __init__(self, classification_head: ClassificationHead, regression_head: RegressionHead) -> None:
+        super().__init__()
+        self.classification_head = classification_head
+        self.regression_head = regression_head
+
+
+def _init_head(head: nn.Module) -> None:
+    for module in head.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.01)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def fold_batch_norm(module: nn.Module) -> None:
+    """Fold each batch norm into the convolution that stands before it, in place; outputs stay the same.
+
+    The norm's place is taken by an identity. Works in float32; fold before converting to half precision.
+    """
+    previous: tuple[str, nn.Module] | None = None
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.BatchNorm2d | FrozenBatchNorm2d) and previous is not None:
+            conv_name, conv = previous
+            assert isinstance(conv, nn.Conv2d)
+            setattr(module, conv_name, _fused(conv, child))
+            setattr(module, name, nn.Identity())
+        else:
+            fold_batch_norm(child)
+        previous = (name, child) if isinstance(child, nn.Conv2d) else None
+
+
+def _fused(conv: nn.Conv2d, norm: nn.BatchNorm2d | FrozenBatchNorm2d) -> nn.Conv2d:
+    if isinstance(norm, FrozenBatchNorm2d):
+        live = nn.BatchNorm2d(conv.out_channels, eps=norm.eps)
+        live.load_state_dict(norm.state_dict(), strict=False)
+        norm = live
+    return fuse_conv_bn_eval(conv.eval(), norm.eval())
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of weights."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def to_channels_last(network: nn.Module) -> nn.Module:
+    """The same network with weights laid out for channels-last pictures, the faster layout on CPUs and GPUs."""
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -1,0 +1,94 @@
+"""What a user may choose for a run, and the checks that need more than one choice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from streamdet.errors import UsageError
+
+Quality = Literal["small", "balanced", "high"]
+"""File size of the annotated video against its fidelity."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The choices of `streamdet run`."""
+
+    source: str
+    """A video file, an image, or a folder of images."""
+    out: Path | None = None
+    """Annotated video; None: NAME.annotated.mp4 in the current folder."""
+    video: bool = True
+    """False: no annotated video (--no-video)."""
+    jsonl: str | None = None
+    """File of detections as JSON lines, "-" for standard output."""
+    report: Path | None = None
+    """File of the receipt as JSON."""
+    model: str = "street"
+    """A model's name or file."""
+    conf: float | None = None
+    """Least score for every class; None: the model's own thresholds."""
+    classes: tuple[str, ...] | None = None
+    """Report only these class names."""
+    start_s: float | None = None
+    """Seconds after the first frame to begin at."""
+    end_s: float | None = None
+    """Seconds after the first frame to stop at."""
+    every: int = 1
+    """Take every so many frames."""
+    device: str = "auto"
+    precision: str = "auto"
+    batch: int | None = None
+    """Frames in one pass of the network; None: 8 on a GPU, 2 on a CPU."""
+    size: tuple[int, int] | None = None
+    """Short and long side in pixels that frames are scaled to; None: the model's own."""
+    quality: Quality = "balanced"
+    overwrite: bool = False
+    strict: bool = False
+    """Damage inside the source makes the run partial (exit code 5)."""
+
+    def __post_init__(self) -> None:
+        if self.batch is not None and self.batch < 1:
+            raise UsageError(f"--batch is {self.batch}; give 1 or more")
+        if self.conf is not None and not 0 < self.conf < 1:
+            raise UsageError(f"--conf is {self.conf}; give a number between 0 and 1, such as 0.4")
+        if not self.video and self.out is not None:
+            raise UsageError(f"--out {self.out} and --no-video contradict each other; leave one out")
+        if not self.video and self.jsonl is None and self.report is None:
+            raise UsageError("--no-video leaves nothing to write; add --jsonl FILE or --report FILE")
+        targets = [str(path.resolve()) for path in (self.video_path, self.report) if path is not None]
+        targets += [str(Path(self.jsonl).resolve())] if self.jsonl not in (None, "-") else []
+        if len(set(targets)) < len(targets):
+            raise UsageError("--out, --jsonl and --report name the same file; give each its own")
+
+    @property
+    def video_path(self) -> Path | None:
+        """Where the annotated video goes; None without one."""
+        if not self.video:
+            return None
+        return self.out or Path(f"{Path(self.source).stem or Path(self.source).resolve().name}.annotated.mp4")
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """Short and long side from "480x800" or "480" (long side: 5/3 of it). Raises UsageError."""
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if not all(part.isascii() and part.isdecimal() for part in parts) or len(parts) > 2:
+        raise UsageError(f"--size is {text!r}; give the short and the long side in pixels, such as 480x800")
+    sides = sorted(int(part) for part in parts)
+    if sides[0] < 32 or sides[-1] > 8192:
+        raise UsageError(f"--size is {text!r}; each side must be between 32 and 8192 pixels")
+    return (sides[0], sides[1]) if len(sides) == 2 else (sides[0], sides[0] * 5 // 3)
+
+
+def parse_classes(text: str | None) -> tuple[str, ...] | None:
+    """Class names from "car,person". Raises UsageError."""
+    if text is None:
+        return None
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise UsageError(f"--classes is {text!r}; give names such as car,person")
+    return names

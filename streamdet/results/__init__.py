@@ -1,0 +1,1 @@
+"""What is said about detections: files that other programs read."""

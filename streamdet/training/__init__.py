@@ -1,0 +1,1 @@
+"""Learning: datasets, losses, the training loop and its evaluation."""

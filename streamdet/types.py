@@ -1,0 +1,147 @@
+"""The nouns that flow through streamdet: a frame, what was detected in it, and the pair of both.
+
+Shape legend: N detections. Boxes are `xyxy` in pixels of the upright source frame, x to the right, y down,
+(0, 0) the outer corner of the top left pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import av
+
+Float32Array = npt.NDArray[np.float32]
+Int64Array = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One decoded picture of a stream, upright, in the pixel format the decoder gave (mostly YUV)."""
+
+    picture: av.VideoFrame
+    stream: str
+    """Printable name of the source; never holds a password."""
+    index: int
+    """Place in presentation order, from 0, among the frames that could be decoded."""
+    pts: int
+    """Presentation time in units of `time_base`, exactly as in the source (after repair of a missing or repeated one)."""
+    time_base: Fraction
+    """Seconds per unit of `pts`."""
+    arrival_s: float
+    """Monotonic clock when the packet arrived."""
+    damaged: bool = False
+    """True when the decoder concealed damage: the picture may be wrong in parts."""
+
+    @property
+    def time_s(self) -> float:
+        """Presentation time in seconds."""
+        return float(self.pts * self.time_base)
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return self.picture.width
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return self.picture.height
+
+    @property
+    def nbytes(self) -> int:
+        """Host memory that the picture holds, in bytes."""
+        return sum(plane.buffer_size for plane in self.picture.planes)
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """Objects found in one picture, best score first."""
+
+    boxes_xyxy: Float32Array
+    """(N, 4) float32, pixels of the source picture."""
+    scores: Float32Array
+    """(N,) float32, descending, in [0, 1]."""
+    class_ids: Int64Array
+    """(N,) int64, index into `class_names`."""
+    class_names: tuple[str, ...]
+    """Names of all classes of the model."""
+    track_ids: Int64Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    """(N,) int64; -1 = not tracked."""
+
+    def __post_init__(self) -> None:
+        n = len(self.scores)
+        if self.track_ids.shape != (n,):
+            if len(self.track_ids):
+                raise ValueError(f"track_ids has shape {self.track_ids.shape}, expected ({n},)")
+            object.__setattr__(self, "track_ids", np.full(n, -1, np.int64))
+        expected = (
+            ("boxes_xyxy", self.boxes_xyxy, (n, 4), np.float32),
+            ("scores", self.scores, (n,), np.float32),
+            ("class_ids", self.class_ids, (n,), np.int64),
+            ("track_ids", self.track_ids, (n,), np.int64),
+        )
+        for name, array, shape, dtype in expected:
+            if array.shape != shape or array.dtype != dtype:
+                raise ValueError(
+                    f"{name} has shape {array.shape} and dtype {array.dtype}, expected {shape} {np.dtype(dtype)}"
+                )
+        if n > 1 and bool(np.any(self.scores[1:] > self.scores[:-1])):
+            raise ValueError("scores must be in descending order")
+
+    @classmethod
+    def empty(cls, class_names: tuple[str, ...]) -> Detections:
+        """No object at all."""
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), class_names)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, selection: npt.NDArray[np.bool_] | Int64Array | slice) -> Detections:
+        """The detections picked by a mask, by ascending indices or by a slice."""
+        return replace(
+            self,
+            boxes_xyxy=self.boxes_xyxy[selection],
+            scores=self.scores[selection],
+            class_ids=self.class_ids[selection],
+            track_ids=self.track_ids[selection],
+        )
+
+    def __iter__(self) -> Iterator[tuple[Float32Array, float, str]]:
+        """(box_xyxy, score, class name) of each object, best first."""
+        for box, score, class_id in zip(self.boxes_xyxy, self.scores, self.class_ids, strict=True):
+            yield box, float(score), self.class_names[int(class_id)]
+
+    @property
+    def names(self) -> list[str]:
+        """Class name of each object."""
+        return [self.class_names[int(class_id)] for class_id in self.class_ids]
+
+    def to_supervision(self) -> Any:
+        """The same as `supervision.Detections` (needs the package `supervision`)."""
+        try:
+            import supervision
+        except ImportError as error:
+            raise ImportError("to_supervision() needs the package supervision: pip install supervision") from error
+        tracked = bool(len(self) and (self.track_ids >= 0).all())
+        return supervision.Detections(
+            xyxy=self.boxes_xyxy,
+            confidence=self.scores,
+            class_id=self.class_ids,
+            tracker_id=self.track_ids if tracked else None,
+            data={"class_name": np.array(self.names, dtype=str)},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DetectedFrame:
+    """A frame and what was detected in it."""
+
+    frame: Frame
+    detections: Detections

@@ -305,7 +305,7 @@ def cyclist(scene: Scene, points: list[tuple[float, float]], speed: float, start
 
 
 def sample_scene(seed: int) -> tuple[View, Callable[[float], Light]]:
-    """The lot of the sample clip, 14 s into dusk."""
+    """The lot of the sample clip, 13 s into dusk."""
     scene = new_scene(seed, ground_px=26, modules=2, slanted=False)
     layout = scene.layout
     bays = layout.bays()
@@ -343,7 +343,7 @@ def sample_scene(seed: int) -> tuple[View, Callable[[float], Light]]:
     walker(scene, [(-9.5, 4.5), (-9.5, second + 3)], 1.25)
     cyclist(scene, [(28, first + 0.9), (-40, first + 1.2)], 4.2, -6.0)
     camera = Camera((1280, 720), 1080, np.array((-3.0, -7.0, 10.5)), 0.10, 0.41)
-    return View(scene, camera), lambda t: dusk(t / 14.0, azimuth=2.75)
+    return View(scene, camera), lambda t: dusk(t / 13.0, azimuth=2.75)
 
 
 def random_scene(seed: int) -> Scene:
@@ -368,7 +368,7 @@ def random_scene(seed: int) -> Scene:
     if rng.random() < 0.45:  # deliveries in the lot itself
         y = float(rng.choice(layout.aisles)) + 1.5
         _add_vehicle(scene, int(rng.choice([TRUCK, BUS], p=[0.75, 0.25])), (rng.uniform(-half, half), y, np.pi * rng.integers(2)))
-    for _ in range(int(rng.choice([0, 3, 8, 16]))):
+    for _ in range(int(rng.choice([2, 6, 12, 24]))):
         places = [(rng.uniform(-half, half), float(rng.choice(layout.aisles)) + rng.choice([-2.4, 2.4]) + rng.normal(0, 0.3)),
                   (rng.uniform(-40, 40), layout.street + rng.choice([-4.5, 4.5]) + rng.normal(0, 0.3)),
                   (rng.uniform(-half, half), rng.uniform(-4, 4))]  # fmt: skip
@@ -408,9 +408,12 @@ def random_view(scene: Scene, rng: Rng, size: tuple[int, int]) -> tuple[View, Li
     layout = scene.layout
     height = rng.uniform(4.5, 13)
     position = np.array((rng.uniform(-layout.half_width, layout.half_width), rng.uniform(-9, 8), height))
-    pitch = np.radians(rng.uniform(14, 48))
+    target = np.array((rng.uniform(-0.8, 0.8) * layout.half_width, rng.uniform(9, layout.end * 0.85)))
+    way = target - position[:2]
+    yaw = np.arctan2(way[0], way[1]).clip(-1.0, 1.0)
+    pitch = np.arctan2(height, np.linalg.norm(way)).clip(np.radians(11), np.radians(52))
     focal = size[0] / 2 / np.tan(np.radians(rng.uniform(24, 46)))
-    camera = Camera(size, focal, position, rng.uniform(-0.6, 0.6), pitch, np.radians(rng.normal(0, 1.2)))
+    camera = Camera(size, focal, position, yaw, pitch, np.radians(rng.normal(0, 1.2)))
     kind = str(rng.choice(["day", "overcast", "dusk", "night"], p=[0.42, 0.22, 0.2, 0.16]))
     azimuth = rng.uniform(0, 2 * np.pi)
     light = {

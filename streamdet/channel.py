@@ -1,4 +1,4 @@
-"""Bounded hand-over between two threads: the sender waits while the receiver is behind. Bounded by bytes, not frames."""
+"""Hand-over between two threads, bounded by bytes, not frames: the sender waits while the receiver is behind."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Channel(Generic[T]):
             self._changed.notify_all()
 
     def take(self, count: int) -> list[T]:
-        """The next `count` items, waiting for them; fewer when the sender has ended or the channel is full; none at the end.
+        """The next `count` items, waiting for them; fewer when the sender ended or half the room is taken; none at the end.
 
         Raises ChannelClosedError after `close`.
         """

@@ -39,10 +39,6 @@ class Sink(Protocol):
         """Stop without finishing; what was written stays usable. Does nothing after `finish`."""
 
 
-class _Stopped(Exception):
-    """The run was asked to stop."""
-
-
 class Pipeline:
     """One run over one source."""
 
@@ -107,7 +103,7 @@ class Pipeline:
         """Run a stage; its failure, if it is the first, becomes the run's, and wakes the other stages."""
         try:
             stage()
-        except (ChannelClosedError, _Stopped):
+        except ChannelClosedError:
             pass
         except BaseException as error:
             with self._lock:
@@ -267,6 +263,4 @@ def detect(
             raise failure[0]
         early = opened.ended_early()
         if early is not None:
-            warnings.warn(early, stacklevel=2)
-
-
+            warnings.warn(f"{opened.info.name}: {early}", stacklevel=2)

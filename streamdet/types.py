@@ -31,7 +31,7 @@ class Frame:
     index: int
     """Place in presentation order, from 0, among the frames that could be decoded."""
     pts: int
-    """Presentation time in units of `time_base`, exactly as in the source (after repair of a missing or repeated one)."""
+    """Presentation time in units of `time_base`, exactly as in the source (a missing or repeated one is repaired)."""
     time_base: Fraction
     """Seconds per unit of `pts`."""
     arrival_s: float

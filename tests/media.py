@@ -14,6 +14,7 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
+X264_FAST = {"preset": "superfast", "threads": "1"}
 X265_QUIET = {"x265-params": "log-level=none"}
 VP9_FAST = {"cpu-used": "8", "deadline": "realtime"}
 
@@ -55,8 +56,9 @@ def make_clip(
         colors: range, space, primaries and transfer tags.
     """
     time_base = time_base or 1 / Fraction(rate)
+    options = {**(X264_FAST if codec == "libx264" else {}), **(options or {})}
     with av.open(str(path), "w", container_options=dict(container_options or {})) as container:
-        stream = container.add_stream(codec, rate=rate, options=dict(options or {}))
+        stream = container.add_stream(codec, rate=rate, options=options)
         assert isinstance(stream, VideoStream)
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = *size, pixel_format

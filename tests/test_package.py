@@ -11,19 +11,17 @@ import streamdet
 from streamdet.detection.shipped import shipped_model_path
 
 LOOK = """
-import sys, time
-before = time.perf_counter()
+import sys
 import streamdet
-print(time.perf_counter() - before, *sorted({name.split(".")[0] for name in sys.modules}))
+print(*sorted({name.split(".")[0] for name in sys.modules}))
 """
 
 
 def test_import_is_light() -> None:
     done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, check=True)
-    seconds, *modules = done.stdout.split()
+    modules = done.stdout.split()
     assert "streamdet" in modules
     assert not {"torch", "torchvision", "cv2", "av", "numpy", "typer", "rich"} & set(modules)
-    assert float(seconds) < 0.15
 
 
 def test_public_names_are_there_and_no_others() -> None:

@@ -65,5 +65,5 @@ def main() -> None:
 
 def fail(sentence: str, exit_code: int) -> None:
     """Show one sentence on standard error and exit."""
-    print(f"streamdet: {sentence}", file=sys.stderr)
+    typer.echo(f"streamdet: {sentence}", err=True)
     sys.exit(exit_code)

@@ -69,9 +69,7 @@ def run(
         bool, typer.Option("--strict", help="Exit with 5 when frames were lost or damaged.", rich_help_panel=WHAT)
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=HOW)] = "auto",
-    precision: Annotated[
-        str, typer.Option(help="auto, float32, float16 or bfloat16.", rich_help_panel=HOW)
-    ] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.", rich_help_panel=HOW)] = "auto",
     batch: Annotated[
         int | None, typer.Option(help="Frames per pass. Default: 8 on a GPU, 2 on a CPU.", rich_help_panel=HOW)
     ] = None,
@@ -112,9 +110,7 @@ def run_file(options: RunOptions) -> int:
     from streamdet.video.sources import open_source
 
     check_targets(options)
-    with open_source(
-        options.source, start_s=options.start_s, end_s=options.end_s, every=options.every
-    ) as source:
+    with open_source(options.source, start_s=options.start_s, end_s=options.end_s, every=options.every) as source:
         detector = load_detector(options)
         return _run(options, source, detector)
 
@@ -172,7 +168,11 @@ def check_targets(options: RunOptions) -> None:
     """Find out before any work that a file is in the way. Raises UsageError."""
     from streamdet.errors import UsageError
 
-    for path in (options.video_path, options.report, None if options.jsonl in (None, "-") else Path(str(options.jsonl))):
+    for path in (
+        options.video_path,
+        options.report,
+        None if options.jsonl in (None, "-") else Path(str(options.jsonl)),
+    ):
         if path is not None and path.exists() and not options.overwrite:
             raise UsageError(f"{path} exists already; add --overwrite to replace it or choose another name")
 
@@ -247,7 +247,9 @@ def take_account(report: RunReport, source: Source) -> None:
     frames.skipped = counts.skipped
     frames.times_repaired = counts.times_repaired
     if counts.unreadable:
-        report.notes.append(f"unreadable: {', '.join(counts.unreadable[:5])}" + (", ..." if counts.unreadable[5:] else ""))
+        report.notes.append(
+            f"unreadable: {', '.join(counts.unreadable[:5])}" + (", ..." if counts.unreadable[5:] else "")
+        )
     interval_s = source.info.frame_interval_s
     if report.frames.detected and interval_s is not None:
         report.media_s += float(interval_s)

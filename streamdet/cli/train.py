@@ -111,7 +111,9 @@ def train(
     trainer = Trainer(out, card, network, pictures, validation, options, choose_placement(device, precision))
     if resume:
         trainer.resume()
-    typer.echo(f"{len(pictures)} pictures, {trainer.steps} steps of {batch}; classes: {', '.join(class_names)}", err=True)
+    typer.echo(
+        f"{len(pictures)} pictures, {trainer.steps} steps of {batch}; classes: {', '.join(class_names)}", err=True
+    )
     trainer.run(TrainDisplay().show)
     typer.echo(f"done: {out / 'best.safetensors'}", err=True)
 
@@ -131,7 +133,8 @@ class TrainDisplay:
             left_s = (progress.steps - progress.step) * now / max(progress.step - progress.first_step, 1)
             typer.echo(
                 f"{now:6.0f} s  step {progress.step}/{progress.steps}  class loss {progress.classification_loss:.3f}  "
-                f"box loss {progress.box_loss:.3f}  rate {progress.learning_rate:.1e}  {progress.images_per_s:.1f} images/s  "
+                f"box loss {progress.box_loss:.3f}  rate {progress.learning_rate:.1e}  "
+                f"{progress.images_per_s:.1f} images/s  "
                 f"waiting {progress.wait_share:.0%}  {left_s / 60:.0f} min left  {progress.note}",
                 err=True,
             )

@@ -27,8 +27,8 @@ class AnchorRule:
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     """Height over width."""
     torchvision: bool = False
-    """Torchvision's arithmetic, which its weights were trained with: sides cut to integers, corners rounded, centres on
-    the cells' top left corners, strides image // feature. Otherwise nothing is rounded and centres lie amid the cells."""
+    """Torchvision's arithmetic, which its weights were trained with: sides cut to integers, corners rounded, centres
+    on the cells' top left corners, strides image // feature. Otherwise nothing is rounded, centres lie amid cells."""
 
     def __post_init__(self) -> None:
         if len(self.base_sides) != len(LEVEL_STRIDES):
@@ -45,7 +45,7 @@ class AnchorRule:
         """(A, 4) float32 anchors of `level` (0 = P3) around the point (0, 0); ratios outside, scales inside."""
         sides = torch.tensor([self.base_sides[level] * scale for scale in self.scales])
         if self.torchvision:
-            sides = sides.add(1e-4).floor()  # torchvision writes int(x * 2 ** (1/3)); 1e-4 guards 64.0 stored as 63.999...
+            sides = sides.add(1e-4).floor()  # as int(x * 2 ** (1/3)); 1e-4 guards a 64.0 stored as 63.999...
         roots = torch.tensor(self.ratios).sqrt()
         widths = (sides[None] / roots[:, None]).reshape(-1)
         heights = (sides[None] * roots[:, None]).reshape(-1)
@@ -78,6 +78,7 @@ def level_shapes(height: int, width: int) -> list[tuple[int, int]]:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # whoever asks first: the trainer must be able to use what the detector made
 def anchors_per_level(rule: AnchorRule, height: int, width: int, device: torch.device) -> tuple[Tensor, ...]:
     """Anchors of P3 to P7, each (H * W * A, 4) float32, for an input of `height` x `width` pixels.
 

@@ -40,6 +40,8 @@ class ModelCard:
     def __post_init__(self) -> None:
         if len(self.class_names) != self.config.num_classes:
             raise ValueError(f"{len(self.class_names)} class names for {self.config.num_classes} class logits")
+        if any(not 0 <= class_id < len(self.class_names) for class_id in self.hidden_class_ids):
+            raise ValueError(f"hidden_class_ids {self.hidden_class_ids} for {self.config.num_classes} class logits")
 
     def threshold(self, class_name: str) -> float:
         """Score from which an object of this class is worth showing."""
@@ -112,9 +114,9 @@ def load_model(path: Path) -> Model:
         )
     try:
         card = ModelCard.from_json(json.loads(metadata[HEADER_KEY]))
-    except (KeyError, TypeError, ValueError) as error:
+        network = build_retinanet(card.config)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"the header of {path} can't be used ({error}); update streamdet or train again") from error
-    network = build_retinanet(card.config)
     load_tensors(network, tensors, path)
     return Model(network.eval(), card, file_sha256(path))
 

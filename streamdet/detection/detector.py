@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,13 +16,14 @@ from streamdet.detection.checkpoint import Model
 from streamdet.detection.models import find_model
 from streamdet.detection.postprocess import ImageDetections, PostprocessRule, postprocess
 from streamdet.detection.precision import Placement, choose_placement
-from streamdet.detection.resize import Fitting, InputRule, Picture, to_batch
-from streamdet.detection.retinanet import HeadOutputs, fold_batch_norm, to_channels_last
+from streamdet.detection.resize import PAD_MULTIPLE, Fitting, InputRule, Picture, to_batch
+from streamdet.detection.retinanet import HeadOutputs, RetinaNet, fold_batch_norm, to_channels_last
 from streamdet.errors import UsageError
 from streamdet.types import Detections
 
-
 STAGES = ("resize", "network", "postprocess")
+NEVER_LOGIT = -1e4
+"""Logit of a score of 0 in every number format."""
 
 
 class Detector:
@@ -44,23 +46,27 @@ class Detector:
         thresholds: tuple[float, ...] | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
-        """`thresholds`: least score to report per class logit (default: the card's); `class_names`: report only these."""
+        """`thresholds`: least score to report per class logit (default: the card's); `class_names`: report only these.
+
+        `model` stays as it is: the detector works on a copy.
+        """
         self.card = model.card
         self.sha256 = model.sha256
         self.placement = placement
         self.input_rule = input_rule or model.card.input_rule
         card_thresholds = tuple(model.card.threshold(name) for name in model.card.class_names)
         self.thresholds = np.array(thresholds or card_thresholds, np.float32)
-        for class_id in _unwanted(model, class_names):
-            self.thresholds[class_id] = np.inf
+        unwanted = _unwanted(model, class_names)
+        self.thresholds[unwanted] = np.inf
         least = float(self.thresholds.min(initial=1.0))
         self.rule = rule or PostprocessRule(score_threshold=min(least, 0.999))
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.input_size_wh: tuple[int, int] | None = None
-        network = model.network
+        network = copy.deepcopy(model.network)
         if model.card.config.batch_norm != "folded":
             fold_batch_norm(network)
         network.requires_grad_(False)
+        _silence(network, unwanted, len(model.card.class_names))
         self.network = to_channels_last(network.to(placement.device, placement.dtype).eval())
 
     @classmethod
@@ -78,23 +84,24 @@ class Detector:
     ) -> Detector:
         """A detector from a model's name or file.
 
-        `model`: "street" (shipped), "coco-r50", "coco-r50-v2" (fetched on first use into `cache_dir`, telling `progress`
-        the bytes done and in all), a `.safetensors` of ours, a run's folder, or a torchvision RetinaNet `.pth`.
+        `model`: "street" (shipped), "coco-r50", "coco-r50-v2" (fetched on first use into `cache_dir`, telling
+        `progress` the bytes done and in all), a `.safetensors` of ours, a run's folder, or a RetinaNet of
+        torchvision's (`.pth`).
         `size`: short and long side in pixels that pictures are scaled to. `conf`: least score for every class, in place
         of the model's own thresholds. `classes`: report only these names.
 
         Raises ModelError when the model can't be found, fetched or loaded, UsageError for a wrong argument.
         """
+        if size is not None and min(size) < PAD_MULTIPLE:
+            raise UsageError(f"the input size is {size[0]}x{size[1]}; each side needs at least {PAD_MULTIPLE} pixels")
+        if conf is not None and not 0 < conf < 1:
+            raise UsageError(f"the confidence is {conf}; give a number between 0 and 1")
+        placement = choose_placement(device, precision)
         found = find_model(model, cache_dir=cache_dir, progress=progress)
         rule = found.card.input_rule
         if size is not None:
-            if min(size) < 32:
-                raise UsageError(f"the input size is {size[0]}x{size[1]}; each side needs at least 32 pixels")
             rule = replace(rule, short_side=min(size), long_side=max(size))
-        if conf is not None and not 0 < conf < 1:
-            raise UsageError(f"the confidence is {conf}; give a number between 0 and 1")
         thresholds = None if conf is None else (conf,) * len(found.card.class_names)
-        placement = choose_placement(device, precision)
         return cls(found, placement, input_rule=rule, thresholds=thresholds, class_names=classes)
 
     def __call__(self, pictures: Sequence[Picture]) -> list[Detections]:
@@ -118,9 +125,7 @@ class Detector:
         scaled = [fitting.resize(picture, exact=self.input_rule.exact) for picture in pictures]
         resized = time.perf_counter()
         with torch.inference_mode():
-            heads = self.heads(
-                to_batch(scaled, fitting, self.input_rule, self.placement.device, self.placement.dtype)
-            )
+            heads = self.heads(to_batch(scaled, fitting, self.input_rule, self.placement.device, self.placement.dtype))
             if self.placement.device.type == "cuda":
                 torch.cuda.synchronize(self.placement.device)
             computed = time.perf_counter()
@@ -153,7 +158,7 @@ class Detector:
 def _size(picture: Picture) -> tuple[int, int]:
     """Width and height in pixels."""
     if isinstance(picture, np.ndarray):
-        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+        if picture.ndim != 3 or picture.shape[2] != 3 or not picture.size or picture.dtype != np.uint8:
             raise UsageError(
                 f"a picture has shape {picture.shape} and dtype {picture.dtype}; give (height, width, 3) uint8 RGB"
             )
@@ -172,6 +177,15 @@ def _unwanted(model: Model, class_names: Sequence[str] | None) -> list[int]:
         if name not in known:
             raise UsageError(f"{card.name} knows no class {name!r}; it knows {', '.join(known)}")
     return hidden + [class_id for class_id, name in enumerate(card.class_names) if name not in class_names]
+
+
+def _silence(network: RetinaNet, class_ids: list[int], num_classes: int) -> None:
+    """Make `class_ids` impossible, so that they take no other class's place among the best candidates."""
+    output = network.head.classification_head.cls_logits  # its channels: anchor by anchor, in each class by class
+    assert output.bias is not None
+    for class_id in class_ids:
+        output.weight[class_id::num_classes] = 0.0
+        output.bias[class_id::num_classes] = NEVER_LOGIT
 
 
 def is_out_of_memory(error: BaseException) -> bool:

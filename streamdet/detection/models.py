@@ -46,6 +46,8 @@ def find_model(
     path = Path(name).expanduser()
     if path.is_dir():
         path = path / "best.safetensors"
+        if not path.exists():
+            raise ModelError(f"the folder {name} holds no best.safetensors; give a run's folder or a model file")
     if not path.exists():
         names = ", ".join((*SHIPPED, *PUBLISHED))
         raise ModelError(f"there is no model {name!r}; give one of {names}, or the path of a .safetensors or .pth file")

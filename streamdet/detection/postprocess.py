@@ -76,7 +76,10 @@ def _best(logits: Tensor, rule: PostprocessRule) -> tuple[Tensor, Tensor]:
     """
     flat = logits.flatten()
     threshold = min(max(rule.score_threshold, 1e-6), 1 - 1e-6)
-    places = (flat > math.log(threshold / (1 - threshold))).nonzero().squeeze(1)
+    limit = math.log(threshold / (1 - threshold))
+    # The comparison rounds its limit to the logits' format: take a little more, then compare scores in float32.
+    places = (flat > limit - abs(limit) * torch.finfo(flat.dtype).eps).nonzero().squeeze(1)
+    places = places[flat[places].float().sigmoid() > rule.score_threshold]
     values = flat[places].float()
     best, order = values.topk(min(rule.top_k, len(values)))
     return best, places[order]

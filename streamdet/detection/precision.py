@@ -58,7 +58,7 @@ def _device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"--device is {name!r}; choose auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"--device is {name!r} but PyTorch finds no CUDA GPU here; use --device cpu or install a driver")
+        raise UsageError(f"--device is {name!r} but PyTorch finds no CUDA GPU; use --device cpu or install a driver")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"--device is {name!r} but there are only {torch.cuda.device_count()} GPUs; they count from 0")
     return device

@@ -37,8 +37,8 @@ class InputRule:
     """Per channel, RGB, pictures in 0-1."""
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     exact: bool = False
-    """True: torchvision's own float bilinear resize of RGB, for equal boxes to 0.01 px. False: one swscale pass from the
-    decoder's YUV straight to the network's size, many times faster."""
+    """True: torchvision's own float bilinear resize of RGB, for equal boxes to 0.01 px. False: one swscale pass from
+    the decoder's YUV straight to the network's size, many times faster."""
 
     def fit(self, width: int, height: int) -> Fitting:
         """The fitting of a picture of `width` x `height` pixels."""
@@ -96,7 +96,7 @@ class Fitting:
         """`picture` scaled: (height, width, 3) RGB, uint8, or float32 in 0-255 when `exact`."""
         if exact:
             image_rgb = picture.to_ndarray(format="rgb24") if isinstance(picture, av.VideoFrame) else picture
-            planes = torch.from_numpy(np.ascontiguousarray(image_rgb)).permute(2, 0, 1)[None].float()
+            planes = torch.tensor(image_rgb).permute(2, 0, 1)[None].float()
             scaled = F.interpolate(planes, size=(self.height, self.width), mode="bilinear", align_corners=False)
             return scaled[0].permute(1, 2, 0)
         if not isinstance(picture, av.VideoFrame):
@@ -118,15 +118,21 @@ class Fitting:
         return boxes_xyxy * np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
 
 
-def to_batch(scaled: list[Tensor], fitting: Fitting, rule: InputRule, device: torch.device, dtype: torch.dtype) -> Tensor:
+def normalise(pictures_rgb: Tensor, rule: InputRule) -> Tensor:
+    """Pictures (N, H, W, 3) in 0-255 as (N, 3, H, W) float32 in units of the rule's deviation from its mean."""
+    mean = torch.tensor(rule.mean, device=pictures_rgb.device).mul(255)[None, :, None, None]
+    std = torch.tensor(rule.std, device=pictures_rgb.device).mul(255)[None, :, None, None]
+    return pictures_rgb.permute(0, 3, 1, 2).to(torch.float32, copy=True).sub_(mean).div_(std)
+
+
+def to_batch(
+    scaled: list[Tensor], fitting: Fitting, rule: InputRule, device: torch.device, dtype: torch.dtype
+) -> Tensor:
     """Scaled pictures of one fitting as the network's input: (N, 3, padded_height, padded_width), channels-last.
 
     The padding holds the mean colour, that is 0 after normalisation. Bytes travel to the device, not floats.
     """
-    stacked = torch.stack(scaled).to(device, non_blocking=True).permute(0, 3, 1, 2)  # (N, 3, H, W), channels-last
-    mean = torch.tensor(rule.mean, device=device).mul(255)[None, :, None, None]
-    std = torch.tensor(rule.std, device=device).mul(255)[None, :, None, None]
-    normalised = stacked.float().sub_(mean).div_(std)
+    normalised = normalise(torch.stack(scaled).to(device, non_blocking=True), rule)  # (N, 3, H, W), channels-last
     padding = (0, fitting.padded_width - fitting.width, 0, fitting.padded_height - fitting.height)
     padded = F.pad(normalised, padding) if any(padding) else normalised
     return padded.to(dtype).contiguous(memory_format=torch.channels_last)

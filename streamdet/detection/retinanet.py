@@ -98,8 +98,7 @@ class RetinaNet(nn.Module):
 def build_retinanet(config: RetinaNetConfig) -> RetinaNet:
     """A network with random weights: ours to train, or to load weights into."""
     body, stage_channels = _build_body(config)
-    last = stage_channels[-1] if config.p6_from == "c5" else config.channels
-    pyramid = FeaturePyramid(stage_channels, last, config.channels)
+    pyramid = FeaturePyramid(stage_channels, config.channels, p6_from_c5=config.p6_from == "c5")
     per_cell = config.anchors.per_cell
     heads = Heads(
         ClassificationHead(config, config.channels, per_cell * config.num_classes),
@@ -116,13 +115,14 @@ def _build_body(config: RetinaNetConfig) -> tuple[nn.Module, list[int]]:
 
     def norm(channels: int) -> nn.Module:
         if config.batch_norm == "frozen":
-            return FrozenBatchNorm2d(channels, eps=config.batch_norm_eps)
+            frozen: nn.Module = FrozenBatchNorm2d(channels, eps=config.batch_norm_eps)
+            return frozen
         return nn.BatchNorm2d(channels, eps=config.batch_norm_eps)
 
     if config.backbone == "mobilenet_v2":
         features = torchvision.models.mobilenet_v2(weights=None, norm_layer=norm).features
         return MobileNetBody(features), [32, 96, 320]
-    resnet = torchvision.models.get_model(config.backbone, weights=None, norm_layer=norm)
+    resnet: nn.Module = torchvision.models.get_model(config.backbone, weights=None, norm_layer=norm)
     deep = config.backbone not in ("resnet18", "resnet34")
     return ResNetBody(resnet), [512, 1024, 2048] if deep else [128, 256, 512]
 
@@ -137,14 +137,17 @@ class ResNetBody(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """C3, C4, C5."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
-        c3 = self.layer2(self.layer1(x))
-        c4 = self.layer3(c3)
-        return [c3, c4, self.layer4(c4)]
+        outputs = []
+        x = images
+        for name, block in self.named_children():  # in the order of __init__
+            x = block(x)
+            if name in ("layer2", "layer3", "layer4"):
+                outputs.append(x)
+        return outputs
 
 
 class MobileNetBody(nn.Module):
-    """Torchvision's MobileNetV2 up to its last inverted residual; the 1280-channel convolution behind it is left out."""
+    """Torchvision's MobileNetV2 up to its last inverted residual, without the 1280-channel convolution behind it."""
 
     def __init__(self, features: nn.Module) -> None:
         super().__init__()
@@ -164,9 +167,10 @@ class MobileNetBody(nn.Module):
 class FeaturePyramid(nn.Module):
     """P3-P5 from C3-C5 top-down with lateral connections; P6 and P7 by strided convolutions (paper, footnote 2)."""
 
-    def __init__(self, stage_channels: list[int], p6_channels: int, channels: int) -> None:
+    def __init__(self, stage_channels: list[int], channels: int, *, p6_from_c5: bool) -> None:
         super().__init__()
-        self.p6_from_c5 = p6_channels != channels or stage_channels[-1] == channels
+        self.p6_from_c5 = p6_from_c5
+        p6_channels = stage_channels[-1] if p6_from_c5 else channels
         self.inner_blocks = nn.ModuleList(nn.Sequential(nn.Conv2d(c, channels, 1)) for c in stage_channels)
         self.layer_blocks = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1)) for _ in stage_channels
@@ -303,4 +307,4 @@ def count_parameters(network: nn.Module) -> int:
 
 def to_channels_last(network: nn.Module) -> nn.Module:
     """The same network with weights laid out for channels-last pictures, the faster layout on CPUs and GPUs."""
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return network.to(memory_format=torch.channels_last)

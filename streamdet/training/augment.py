@@ -74,7 +74,8 @@ def make_sample(
         tiles = [(0, 0, width, height)]
     else:
         cut_x, cut_y = (int(side * rng.uniform(0.3, 0.7)) for side in size)
-        tiles = [(0, 0, cut_x, cut_y), (cut_x, 0, width, cut_y), (0, cut_y, cut_x, height), (cut_x, cut_y, width, height)]
+        columns, rows = ((0, cut_x), (cut_x, width)), ((0, cut_y), (cut_y, height))
+        tiles = [(left, top, right, bottom) for top, bottom in rows for left, right in columns]
     parts = [_place(canvas, image, read, tile, size, rule, rng) for image, tile in zip(images, tiles, strict=True)]
     return Sample(
         _change_colours(canvas, rule, rng),

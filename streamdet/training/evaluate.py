@@ -29,11 +29,10 @@ class Scores:
     images: int
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, rounded; classes without objects left out."""
+        """Plain values, rounded; None for nan, classes without objects left out."""
+        means = {"AP": self.ap, "AP50": self.ap50, "AP75": self.ap75}
         return {
-            "AP": round(self.ap, 4),
-            "AP50": round(self.ap50, 4),
-            "AP75": round(self.ap75, 4),
+            **{name: round(value, 4) if np.isfinite(value) else None for name, value in means.items()},
             "AP50_per_class": {n: round(v, 4) for n, v in self.ap50_per_class.items() if np.isfinite(v)},
             "images": self.images,
         }
@@ -64,8 +63,7 @@ def score(dataset: Dataset, found: list[Detections]) -> Scores:
     with contextlib.redirect_stdout(io.StringIO()):
         truth.createIndex()
         if not results:
-            nothing = dict.fromkeys(dataset.class_names, 0.0)
-            return Scores(0.0, 0.0, 0.0, nothing, dict(nothing), len(dataset.images))
+            return _nothing_found(dataset)
         evaluation = COCOeval_faster(truth, truth.loadRes(results), "bbox")
         evaluation.params.maxDets = [1, 10, 100]
         evaluation.evaluate()
@@ -79,6 +77,14 @@ def score(dataset: Dataset, found: list[Detections]) -> Scores:
         {name: _mean(precision[0, :, place]) for place, name in enumerate(dataset.class_names)},
         len(dataset.images),
     )
+
+
+def _nothing_found(dataset: Dataset) -> Scores:
+    """0 for each class that has objects, nan for the others."""
+    sought = {int(c) for image in dataset.images for c in image.class_ids if image.labelled[c]}
+    per_class = {name: 0.0 if place in sought else float("nan") for place, name in enumerate(dataset.class_names)}
+    mean = 0.0 if sought else float("nan")
+    return Scores(mean, mean, mean, per_class, dict(per_class), len(dataset.images))
 
 
 def _mean(precision: Any) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 import torch.utils.data
 from torch import Tensor
 
+from streamdet.errors import DataError
 from streamdet.training.augment import AugmentRule, Sample, make_sample
 from streamdet.training.dataset import LabelledImage, UInt8Array, read_rgb
 
@@ -21,8 +22,12 @@ class Batch:
     images_rgb: Tensor
     """(N, H, W, 3) uint8"""
     samples: tuple[Sample, ...]
-    """The same samples with their labels; their pixels are in `images_rgb`."""
-    wait_s: float = 0.0
+    """Their labels; their pixels are in `images_rgb` alone, so that they travel between processes once."""
+
+    @property
+    def paths(self) -> list[str]:
+        """The pictures that the samples were made of."""
+        return sorted({path for sample in self.samples for path in sample.paths})
 
 
 class SampleSet(torch.utils.data.Dataset[list[Sample]]):
@@ -39,15 +44,20 @@ class SampleSet(torch.utils.data.Dataset[list[Sample]]):
         *,
         cache: bool = True,
     ) -> None:
-        """`sizes`: (width, height) of each batch, by number; `repeats`: how often a source's pictures come per epoch."""
+        """`sizes`: (width, height) of each batch by number; `repeats`: how often a source's pictures come per epoch.
+
+        Raises DataError when there is no picture, or one can't be read.
+        """
         self.images = images
         self.order = [place for place, image in enumerate(images) for _ in range(repeats.get(image.source, 1))]
+        if not self.order:
+            raise DataError("there is no picture to train on; look into the training sets' train.json")
         self.sizes = sizes
         self.batch_size = batch_size
         self.rule = rule
         self.seed = seed
         self.pixels: list[UInt8Array] | None = [read_rgb(image) for image in images] if cache else None
-        self.place_of = {id(image): place for place, image in enumerate(images)}
+        self.place_of = {image.path: place for place, image in enumerate(images)}
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -56,7 +66,7 @@ class SampleSet(torch.utils.data.Dataset[list[Sample]]):
         """Pixels of a picture, from memory if they are there."""
         if self.pixels is None:
             return read_rgb(image)
-        return self.pixels[self.place_of[id(image)]]
+        return self.pixels[self.place_of[image.path]]
 
     def __getitem__(self, number: int) -> list[Sample]:
         first = number * self.batch_size
@@ -93,4 +103,6 @@ def batches(samples: SampleSet, first: int, workers: int) -> Iterator[Batch]:
 
 
 def _collate(samples: list[Sample]) -> Batch:
-    return Batch(torch.from_numpy(np.stack([sample.image_rgb for sample in samples])), tuple(samples))
+    pixels = torch.from_numpy(np.stack([sample.image_rgb for sample in samples]))
+    nothing = np.zeros((0, 0, 3), np.uint8)
+    return Batch(pixels, tuple(replace(sample, image_rgb=nothing) for sample in samples))

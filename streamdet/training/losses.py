@@ -35,12 +35,10 @@ class LossRule:
 
 
 def focal_loss(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
-    """Focal loss of each logit (any shape, float32; `targets` 0 or 1 alike): -alpha_t (1 - p_t)^gamma log(p_t)."""
-    logits = logits.float()
-    cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    probabilities = logits.sigmoid()
-    miss = probabilities + targets - 2 * probabilities * targets  # 1 - p_t
-    loss = cross_entropy * miss.pow(gamma)
+    """Focal loss of each logit (any shape; `targets` alike, 0 or 1), float32: -alpha_t (1 - p_t)^gamma log(p_t)."""
+    wrongness = logits.float() * (1 - 2 * targets)  # the logit of 1 - p_t
+    # (1 - p_t)^gamma as exp(gamma log(1 - p_t)): pow() has no finite gradient where p_t rounds to 1 and gamma < 1.
+    loss = F.softplus(wrongness) * (gamma * F.logsigmoid(wrongness)).exp()
     if alpha >= 0:
         loss = loss * (alpha * targets + (1 - alpha) * (1 - targets))
     return loss

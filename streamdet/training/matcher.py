@@ -39,7 +39,7 @@ def match(boxes: Tensor, anchors: Tensor) -> Tensor:
         return torch.full((len(anchors),), BELOW, dtype=torch.int64, device=anchors.device)
     iou = box_iou(boxes, anchors)  # (M, A)
     best_iou, best_object = iou.max(dim=0)
-    matches = best_object.clone()
+    matches: Tensor = best_object.clone()
     matches[best_iou < POSITIVE_IOU] = BETWEEN
     matches[best_iou < NEGATIVE_IOU] = BELOW
     best_of_object = iou.max(dim=1, keepdim=True).values

@@ -1,72 +1,39 @@
-"""The training loop: forward, loss, finite check, backward, clip, step, average, log, evaluate, save.
-
-A run is a folder: `last.safetensors` and `best.safetensors` (models), `state.pt` (all that `--resume` needs),
-`metrics.csv` and `args.json`.
-"""
+"""The training loop: forward, loss, finite check, backward, clip, step, average, log, evaluate, save."""
 
 from __future__ import annotations
 
-import csv
-import json
-import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from streamdet.detection.anchors import anchors_per_level
-from streamdet.detection.checkpoint import Model, ModelCard, save_model
+from streamdet.detection.checkpoint import Model, ModelCard
 from streamdet.detection.detector import Detector
 from streamdet.detection.postprocess import PostprocessRule
 from streamdet.detection.precision import Placement
+from streamdet.detection.resize import normalise
 from streamdet.detection.retinanet import RetinaNet, build_retinanet, to_channels_last
 from streamdet.errors import StreamdetError
-from streamdet.training.augment import AugmentRule
 from streamdet.training.dataset import Dataset, LabelledImage
 from streamdet.training.evaluate import Scores, evaluate
 from streamdet.training.loader import Batch, SampleSet, batches
-from streamdet.training.losses import Losses, LossRule, PositiveCount, compute_losses
+from streamdet.training.losses import Losses, PositiveCount, compute_losses
 from streamdet.training.matcher import make_targets
+from streamdet.training.runs import RunFolder
+from streamdet.training.schedule import TrainOptions
+
+__all__ = ["Progress", "TrainOptions", "Trainer"]
 
 EVALUATION_RULE = PostprocessRule(score_threshold=0.02, max_detections=100)
 BAD_STEPS_IN_A_ROW = 5
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """What a user may choose about training."""
-
-    images_seen: int = 28_000
-    """Samples that the run takes in all."""
-    batch_size: int = 16
-    learning_rate: float = 6e-4
-    """Peak, at a batch of 16; scaled linearly to the real batch."""
-    body_rate: float = 0.5
-    """Factor on the learning rate for the backbone."""
-    weight_decay: float = 0.05
-    warmup: float = 0.03
-    """Share of the steps in which the rate rises."""
-    clip_norm: float = 5.0
-    """Gradients are scaled down to this norm."""
-    average_decay: float = 0.998
-    """Of the exponential moving average of the weights, which is what is evaluated and saved."""
-    sizes: tuple[tuple[float, int, int], ...] = ((0.4, 352, 256), (1.0, 448, 320))
-    """Input sizes in the course of the run: (until this share of it, width, height); small first is faster."""
-    frozen_stages: int = 4
-    """Blocks of the backbone, from the input on, that keep their weights."""
-    evaluate_every: int = 4_000
-    """Samples between two evaluations."""
-    workers: int = 1
-    seed: int = 0
-    repeats: dict[str, int] = field(default_factory=dict)
-    """How often each source's pictures come per epoch."""
-    loss: LossRule = field(default_factory=LossRule)
-    augment: AugmentRule = field(default_factory=AugmentRule)
+LOG_EVERY_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -75,6 +42,8 @@ class Progress:
 
     step: int
     steps: int
+    first_step: int
+    """Steps that were done before this start (0 unless resumed)."""
     classification_loss: float
     box_loss: float
     learning_rate: float
@@ -99,30 +68,22 @@ class Trainer:
         placement: Placement,
     ) -> None:
         """`network` starts the run (batch norm folded); `placement` says where, and in which mixed precision."""
-        self.folder = folder
+        self.files = RunFolder(folder, [dataset.name for dataset in validation])
         self.card = card
         self.options = options
         self.placement = placement
         self.validation = validation
-        self.steps = options.images_seen // options.batch_size
+        self.steps = options.steps
         self.network = to_channels_last(network.to(placement.device).train())
         _freeze(network, options.frozen_stages)
         self.average = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
-        self.optimizer = torch.optim.AdamW(_parameter_groups(network, options), lr=1.0)
+        self.optimizer = _make_optimizer(network, options)
         self.positive_count = PositiveCount()
         self.step = 0
         self.best = -1.0
         self.samples = SampleSet(
-            images, options.repeats, self._sizes(), options.batch_size, options.augment, options.seed
+            images, options.repeats, options.step_sizes(), options.batch_size, options.augment, options.seed
         )
-
-    def _sizes(self) -> list[tuple[int, int]]:
-        sizes = []
-        for step in range(self.steps):
-            share = step / self.steps
-            _, width, height = next(size for size in self.options.sizes if share < size[0])
-            sizes.append((width, height))
-        return sizes
 
     def run(self, show: Callable[[Progress], None]) -> dict[str, Scores]:
         """Train to the end; the last evaluation's scores per validation set.
@@ -130,77 +91,56 @@ class Trainer:
         Raises StreamdetError when several steps in a row give no finite loss.
         """
         options = self.options
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "args.json").write_text(json.dumps(asdict(options), indent=2) + "\n")
-        every = max(1, options.evaluate_every // options.batch_size)
-        bad_steps, waited, since, since_step = 0, 0.0, time.perf_counter(), self.step
+        self.files.start(options, self.step)
+        first_step, bad_steps = self.step, 0
         scores: dict[str, Scores] = {}
-        asked = time.perf_counter()
+        waited, since, since_step = 0.0, time.perf_counter(), self.step
+        asked = since
         for batch in batches(self.samples, self.step, options.workers):
             waited += time.perf_counter() - asked
             rate = self._set_rate()
             losses = self._losses(batch)
             note = self._update(losses)
+            self.step += 1
             bad_steps = bad_steps + 1 if note else 0
             if note:
-                note += " in a batch with " + ", ".join(sorted({path for s in batch.samples for path in s.paths})[:4])
+                note += " in a batch with " + ", ".join(batch.paths[:4])
             if bad_steps == BAD_STEPS_IN_A_ROW:
-                raise StreamdetError(
-                    f"training stopped at step {self.step}: {bad_steps} steps in a row had {note}; lower the learning "
-                    f"rate (it is {rate:.2g}); {self.folder / 'last.safetensors'} is from before"
-                )
-            self.step += 1
-            if self.step % every == 0 or self.step == self.steps:
+                raise StreamdetError(self._gave_up(note, rate))
+            spent = max(time.perf_counter() - since, 1e-9)
+            evaluated = self.step % options.evaluate_every_steps == 0 or self.step == self.steps
+            if evaluated:
                 scores = self.evaluate()
                 self.save(scores)
-            if self.step % 10 == 0 or note or self.step == self.steps:
-                now = time.perf_counter()
-                self._log(losses, rate, scores if self.step % every == 0 or self.step == self.steps else {})
+            if evaluated or note or self.step % LOG_EVERY_STEPS == 0:
+                values = float(losses.classification.detach()), float(losses.box.detach())
+                self.files.log(self.step, values, losses.positives, rate, scores if evaluated else {})
+                speed = (self.step - since_step) * options.batch_size / spent
+                shown = scores if evaluated else None
                 show(
-                    Progress(
-                        self.step,
-                        self.steps,
-                        float(losses.classification.detach()),
-                        float(losses.box.detach()),
-                        rate,
-                        (self.step - since_step) * options.batch_size / max(now - since, 1e-9),
-                        waited / max(now - since, 1e-9),
-                        note,
-                        scores if self.step % every == 0 or self.step == self.steps else None,
-                    )
+                    Progress(self.step, self.steps, first_step, *values, rate, speed, waited / spent, note, shown),
                 )
-                waited, since, since_step = 0.0, now, self.step
+                waited, since, since_step = 0.0, time.perf_counter(), self.step
             asked = time.perf_counter()
         return scores
 
     def _set_rate(self) -> float:
-        """Linear warm-up, then a cosine to 1 % of the peak."""
-        options = self.options
-        warm = max(1, round(options.warmup * self.steps))
-        peak = options.learning_rate * options.batch_size / 16
-        if self.step < warm:
-            rate = peak * (self.step + 1) / warm
-        else:
-            share = (self.step - warm) / max(1, self.steps - warm)
-            rate = peak * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
+        rate = self.options.rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["rate_factor"]
         return rate
 
     def _losses(self, batch: Batch) -> Losses:
         device = self.placement.device
-        rule = self.card.input_rule
-        mean = torch.tensor(rule.mean, device=device).mul(255)[None, :, None, None]
-        std = torch.tensor(rule.std, device=device).mul(255)[None, :, None, None]
-        images = (batch.images_rgb.to(device).permute(0, 3, 1, 2).float() - mean) / std
+        images = normalise(batch.images_rgb.to(device), self.card.input_rule)
         images = images.contiguous(memory_format=torch.channels_last)
-        half = self.placement.dtype != torch.float32
-        with torch.autocast(device.type, self.placement.dtype, enabled=half):
+        # bfloat16 whatever half precision the device prefers: float16 gradients would need loss scaling.
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.placement.dtype != torch.float32):
             heads = self.network(images)
         height, width = images.shape[-2:]
         anchors = torch.cat(anchors_per_level(self.card.config.anchors, height, width, device))
 
-        def tensor(array: Any) -> Tensor:
+        def tensor(array: npt.NDArray[Any]) -> Tensor:
             return torch.from_numpy(array).to(device)
 
         targets = [
@@ -237,8 +177,18 @@ class Trainer:
         decay = min(self.options.average_decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for name, tensor in self.network.state_dict().items():
-                self.average[name].lerp_(tensor, 1 - decay)
+                if tensor.is_floating_point():
+                    self.average[name].lerp_(tensor, 1 - decay)
+                else:
+                    self.average[name].copy_(tensor)
         return ""
+
+    def _gave_up(self, note: str, rate: float) -> str:
+        kept = f"; {self.files.last_model} is from before" if self.files.last_model.exists() else ""
+        return (
+            f"training stopped at step {self.step}: {BAD_STEPS_IN_A_ROW} steps in a row had no finite loss, the last "
+            f"{note}; lower the learning rate (it is {rate:.2g}) or look at those pictures' labels{kept}"
+        )
 
     def averaged(self) -> RetinaNet:
         """A copy of the network with the averaged weights."""
@@ -257,16 +207,14 @@ class Trainer:
         return {dataset.name: evaluate(detector, dataset) for dataset in self.validation}
 
     def save(self, scores: dict[str, Scores]) -> None:
-        """Write the model, and the state that `resume` continues from; each aside first, then renamed."""
-        metrics = {name: score.to_json() for name, score in scores.items()}
-        card = ModelCard(**{**self.card.__dict__, "metrics": metrics})
-        save_model(self.folder / "last.safetensors", self.averaged(), card)
-        mean_ap50 = float(np.mean([score.ap50 for score in scores.values()])) if scores else 0.0
-        if mean_ap50 >= self.best:
-            self.best = mean_ap50
-            save_model(self.folder / "best.safetensors", self.averaged(), card)
-        aside = self.folder / "state.pt.part"
-        torch.save(
+        """Write the models, and the state that `resume` continues from."""
+        card = replace(self.card, metrics={name: score.to_json() for name, score in scores.items()})
+        measured = [score.ap50 for score in scores.values() if np.isfinite(score.ap50)]
+        mean_ap50 = float(np.mean(measured)) if measured else 0.0
+        is_best = mean_ap50 >= self.best
+        self.best = max(self.best, mean_ap50)
+        self.files.save_models(self.averaged(), card, best=is_best)
+        self.files.save_state(
             {
                 "step": self.step,
                 "best": self.best,
@@ -274,46 +222,26 @@ class Trainer:
                 "network": self.network.state_dict(),
                 "average": self.average,
                 "optimizer": self.optimizer.state_dict(),
-            },
-            aside,
+            }
         )
-        aside.replace(self.folder / "state.pt")
 
     def resume(self) -> None:
-        """Go on from the run's last saved state. Raises StreamdetError when there is none."""
-        path = self.folder / "state.pt"
-        if not path.exists():
-            raise StreamdetError(f"nothing to resume: {path} does not exist; leave out --resume to start anew")
-        state = torch.load(path, map_location=self.placement.device, weights_only=True)
-        self.step, self.best = state["step"], state["best"]
-        self.positive_count.average = state["positive_count"]
-        self.network.load_state_dict(state["network"])
-        self.average = state["average"]
-        self.optimizer.load_state_dict(state["optimizer"])
-
-    def _log(self, losses: Losses, rate: float, scores: dict[str, Scores]) -> None:
-        path = self.folder / "metrics.csv"
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if new:
-                sets = [f"{kind} {dataset.name}" for dataset in self.validation for kind in ("AP", "AP50")]
-                writer.writerow(["step", "classification_loss", "box_loss", "positives", "learning_rate", *sets])
-            values = [
-                f"{value:.4f}" if name in scores else ""
-                for name in (dataset.name for dataset in self.validation)
-                for value in ((scores[name].ap, scores[name].ap50) if name in scores else (0, 0))
-            ]
-            writer.writerow(
-                [
-                    self.step,
-                    f"{float(losses.classification.detach()):.6f}",
-                    f"{float(losses.box.detach()):.6f}",
-                    losses.positives,
-                    f"{rate:.3e}",
-                    *values,
-                ]
-            )
+        """Go on from the run's last saved state. Raises StreamdetError when there is none that fits."""
+        state = self.files.load_state(self.placement.device)
+        try:
+            own_groups, saved_groups = self.optimizer.param_groups, state["optimizer"]["param_groups"]
+            if [group.keys() for group in own_groups] != [group.keys() for group in saved_groups]:
+                raise ValueError("its optimizer is another kind")
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.average = state["average"]
+            self.positive_count.average = state["positive_count"]
+            self.step, self.best = state["step"], state["best"]
+        except (RuntimeError, KeyError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise StreamdetError(
+                f"the state in {self.files.path} is another run's ({reason}); give the options it was started with"
+            ) from error
 
 
 def _freeze(network: RetinaNet, stages: int) -> None:
@@ -321,6 +249,14 @@ def _freeze(network: RetinaNet, stages: int) -> None:
     blocks: list[nn.Module] = list(getattr(network.backbone.body, "features", network.backbone.body.children()))
     for block in blocks[:stages]:
         block.requires_grad_(False)
+
+
+def _make_optimizer(network: RetinaNet, options: TrainOptions) -> torch.optim.Optimizer:
+    """Its learning rates are set before each step."""
+    groups = _parameter_groups(network, options)
+    if options.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=1.0, momentum=0.9)
+    return torch.optim.AdamW(groups, lr=1.0)
 
 
 def _parameter_groups(network: RetinaNet, options: TrainOptions) -> list[dict[str, Any]]:

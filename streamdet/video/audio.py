@@ -14,6 +14,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from streamdet.video.base import SourceInfo
+from streamdet.video.container import reason
 
 ALLOWED = {
     "mp4": frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"}),
@@ -40,7 +41,7 @@ class AudioCopy:
         until_s: Fraction | None = None,
         running: bool = False,
     ) -> None:
-        """Nothing is opened before `add_to`.
+        """Open the source a second time, for its audio alone.
 
         Args:
             info: the source, with its window.
@@ -59,19 +60,26 @@ class AudioCopy:
         self._from_s = start_s
         self._until_s = min((moment_s for moment_s in (until_s, end_s) if moment_s is not None), default=None)
         self._unkept = 0
-        self._source: InputContainer | None = None
         self._targets: dict[int, AudioStream] = {}
         self._waiting: Packet[Stream] | None = None
+        self._source: InputContainer | None = None
+        if not info.has_audio:
+            return
+        try:
+            self._source = av.open(f"file:{info.path}", metadata_errors="replace")
+        except av.error.FFmpegError as error:
+            self.notes.append(f"the audio was left out: the source can't be read again ({reason(error)})")
+
+    @property
+    def sample_rates(self) -> list[int]:
+        """Samples per second of each audio stream of the source: what its times are counted in."""
+        streams = self._source.streams.audio if self._source else ()
+        return [stream.codec_context.sample_rate for stream in streams if stream.codec_context]
 
     def add_to(self, container: OutputContainer) -> None:
         """Add one stream to `container` for every audio stream of the source that it can hold."""
         self._container = container
-        if not self._info.has_audio:
-            return
-        try:
-            self._source = av.open(f"file:{self._info.path}", metadata_errors="replace")
-        except av.error.FFmpegError as error:
-            self.notes.append(f"the audio was left out: the source can't be read again ({error.strerror})")
+        if self._source is None:
             return
         for stream in self._source.streams.audio:
             self._add_stream(stream)

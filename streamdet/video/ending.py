@@ -27,7 +27,8 @@ class Ending:
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._stream = stream
         self._formats = set(container.format.name.split(","))
-        self._unfinished = container.metadata.get("comment") == UNFINISHED_COMMENT
+        # Matroska's tags come in capitals
+        self._unfinished = UNFINISHED_COMMENT in (container.metadata.get(key) for key in ("comment", "COMMENT"))
         self._last_dts: int | None = None
         self._end_s = Fraction(0)
         self._largest_gap_s = Fraction(0)

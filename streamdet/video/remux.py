@@ -54,7 +54,7 @@ def _remux(path: Path, aside: Path, muxer: str, audio: AudioCopy, last_duration_
         template = running.streams.video[0]
         options = {"avoid_negative_ts": "disabled"}
         if muxer != "matroska":
-            options |= {"movflags": "faststart", "movie_timescale": str(_movie_timescale(running))}
+            options |= {"movflags": "faststart", "movie_timescale": str(_movie_timescale(running, audio))}
         with av.open(f"file:{aside}", "w", format=muxer, container_options=options) as plain:
             stream = plain.add_stream_from_template(template, opaque=True)
             audio.add_to(plain)
@@ -76,12 +76,32 @@ def _remux(path: Path, aside: Path, muxer: str, audio: AudioCopy, last_duration_
             audio.copy_until(None)
 
 
-def _movie_timescale(running: InputContainer) -> int:
-    """A unit in which the start of the video is exact: in a plain mp4 a late start is an edit list counted in it."""
+def _movie_timescale(running: InputContainer, audio: AudioCopy) -> int:
+    """A unit in which the start of every stream is exact: in a plain mp4 a late start is an edit counted in it."""
     stream = running.streams.video[0]
     start_s = (stream.start_time or 0) * (stream.time_base or Fraction(1))
-    scale = math.lcm(MOVIE_TIMESCALE, start_s.denominator)
-    return scale if scale <= MAX_MOVIE_TIMESCALE else MOVIE_TIMESCALE
+    scale = math.lcm(MOVIE_TIMESCALE, start_s.denominator, *(rate for rate in audio.sample_rates if rate))
+    return scale if scale <= MAX_MOVIE_TIMESCALE else math.lcm(MOVIE_TIMESCALE, start_s.denominator)
+
+
+def drop_torn_fragment(path: Path) -> None:
+    """Cut what a full disk left half written off the end of a fragmented mp4, so that every player is content."""
+    size = path.stat().st_size
+    whole = position = 0
+    with path.open("r+b") as file:
+        while position + 8 <= size:
+            file.seek(position)
+            header = file.read(16)
+            length = int.from_bytes(header[:4], "big")
+            if length == 1:
+                length = int.from_bytes(header[8:], "big")
+            if length < 8 or position + length > size:
+                break
+            position += length
+            if header[4:8] != b"moof":  # a moof is nothing without the mdat behind it
+                whole = position
+        if whole:
+            file.truncate(whole)
 
 
 def _to_disk(path: Path) -> None:

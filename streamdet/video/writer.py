@@ -21,7 +21,7 @@ from streamdet.video.audio import AudioCopy
 from streamdet.video.base import UNFINISHED_COMMENT, SourceInfo
 from streamdet.video.encoding import Quality, add_encoder, check_encoder
 from streamdet.video.fitting import Fitter
-from streamdet.video.remux import finish_file, output_failure
+from streamdet.video.remux import drop_torn_fragment, finish_file, output_failure
 from streamdet.video.targets import check_target, muxer_for
 
 KEY_FRAME_S = Fraction(2)
@@ -212,6 +212,9 @@ class VideoWriter:
 
     def _failed(self, error: av.error.FFmpegError) -> OutputError:
         self.close()
+        if self._muxer != "matroska":
+            with contextlib.suppress(OSError):
+                drop_torn_fragment(self.path)
         return output_failure(self.path, error)
 
 

@@ -55,8 +55,25 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 CLIP_NAMES = (
-    "cfr.mp4 ntsc.mp4 vfr.mp4 vfr.mkv b_frames.mp4 audio.mp4 audio.mkv pcm.mov hevc.mp4 transport.ts late.ts negative.ts "
-    "odd_vp9.webm hidden_vp8.webm mpeg4.avi msmpeg4.avi odd_mjpeg.avi raw.h264 fragmented.mp4".split()
+    "cfr.mp4",
+    "ntsc.mp4",
+    "vfr.mp4",
+    "vfr.mkv",
+    "b_frames.mp4",
+    "audio.mp4",
+    "audio.mkv",
+    "pcm.mov",
+    "hevc.mp4",
+    "transport.ts",
+    "late.ts",
+    "negative.ts",
+    "odd_vp9.webm",
+    "hidden_vp8.webm",
+    "mpeg4.avi",
+    "msmpeg4.avi",
+    "odd_mjpeg.avi",
+    "raw.h264",
+    "fragmented.mp4",
 )
 
 

@@ -313,7 +313,7 @@ def test_a_window_behind_the_end_is_an_error(clips: dict[str, Path]) -> None:
 
 def test_zero_frames(tmp_path: Path) -> None:
     for name in ("zero.mp4", "zero.mkv"):
-        with pytest.raises(SourceError, match="no picture in .*zero"):
+        with pytest.raises(SourceError, match=r"no picture in .*zero"):
             open_source(make_clip(tmp_path / name, frames=0))
 
 

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared"
+FOREIGN_THREADS = ("QueueFeederThread",)  # multiprocessing's, of torch's data loader: a daemon that ends on its own
+THREADS_END_WITHIN_S = 3.0
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            if os.environ.get("STREAMDET_REQUIRE_GPU") == "1":
+                pytest.fail("no CUDA device, and STREAMDET_REQUIRE_GPU=1 asks for one")
+            pytest.skip("needs a CUDA device")
+    if item.get_closest_marker("shared") and not SHARED.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"{SHARED} is missing, and in CI the tests that need it must run")
+        pytest.skip(f"needs {SHARED}")
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The project's shared folder; a test that uses it carries the marker `shared`."""
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left_behind() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + THREADS_END_WITHIN_S
+    while left := [t for t in threading.enumerate() if t not in before and not t.name.startswith(FOREIGN_THREADS)]:
+        if time.monotonic() > deadline:
+            pytest.fail(f"threads left behind: {', '.join(thread.name for thread in left)}")
+        time.sleep(0.01)

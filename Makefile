@@ -2,6 +2,7 @@
 # make test    set up and run the tests (no GPU and no ../shared needed)
 # make check   everything CI looks at: format, lint, types, import rules, tests
 # make bench   the side-by-side speed measurements
+# make docs    write docs/cli.md anew from the commands themselves
 # make clean   remove what these made (the environment too)
 #
 # The environment lives in .venv. Another Python: make test PYTHON=python3.12
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test lint check bench clean
+.PHONY: help venv demo test lint check bench docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -63,3 +64,6 @@ clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -rf demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+docs: venv
+	$(BIN)/python -m typer streamdet.cli.app utils docs --name streamdet --output docs/cli.md

@@ -169,15 +169,15 @@ class View:
         return self._grids
 
     def frame(self, t: float, light: Light, index: int, without: int = 0, softness: float = 0.55) -> tuple[Bytes, list[Truth]]:
-        """Picture (H, W, 3) BGR at `t` seconds and its truth; thing `without` is left out (0 = none)."""
+        """Picture (H, W, 3) BGR at `t` seconds and its truth; of thing `without` only the shadow is left (0 = none)."""
         moving = [p for thing in self.scene.things if thing.moves for p in thing.parts(t)]
         parts = [*self.still, *moving]
         seen = [*self.seen_still, *(visible(p, self.camera, SCALE) for p in moving)]
         pairs = [(p, s) for p, s in zip(parts, seen, strict=True) if s is not None and p.ident != without]
-        grids = shade_grids([p for p in moving if p.ident != without], light, self.still_grids(light))
+        grids = shade_grids(moving, light, self.still_grids(light))
         if light.heads > 0.05:
             for thing in self.scene.things:
-                if thing.pose is not None and thing.ident != without and thing.category not in (PERSON, BICYCLE):
+                if thing.pose is not None and thing.category not in (PERSON, BICYCLE):
                     add_head_light(grids, *thing.pose(t))
         canvas = np.zeros((self.camera.height * SCALE, self.camera.width * SCALE, 4), np.uint8)
         alone = self._paint(canvas, pairs, light)
@@ -311,18 +311,18 @@ def sample_scene(seed: int) -> tuple[View, Callable[[float], Light]]:
     bays = layout.bays()
     per_row = len(bays) // len(layout.rows)
     arrives, leaves, waits = per_row + per_row // 2 + 1, 2 * per_row + per_row // 2 - 3, per_row // 2 + 1
-    park_cars(scene, 0.72, keep_free=(arrives, leaves, waits))
+    park_cars(scene, 0.72, keep_free=(arrives, leaves, waits, 5, per_row + 5))
     rng, (first, second), street = scene.rng, layout.aisles, layout.street
     scene.add(CAR, (car(rng, "sedan", np.float32((0.30, 0.11, 0.035))),), bays[waits], lit=True)
     bx, by, _ = bays[arrives]
     mover = car(rng, "hatchback", np.float32((0.03, 0.022, 0.36)))
-    way = [(-34.0, first - 0.6), (bx - 5.2, first - 0.6), (bx, first - 0.4), (bx, by - 1.0), (bx, by)]
+    way = [(-34.0, first - 0.9), (bx - 5.2, first - 0.9), (bx, first - 0.7), (bx, by - 1.0), (bx, by)]
     total = bx + 34 - 5.2 + 5.2 + (by - first)
     pose = track(way, [(0, 10), (5.5, total - 13), (10.2, total - 1.6), (11.5, total - 1.6), (60, total - 1.6)])
     scene.add_moving(CAR, lambda t: (mover,), pose, lit=True)
     lx, ly, _ = bays[leaves]
     leaver = car(rng, "suv", np.float32((0.78, 0.78, 0.77)))
-    back = track([(lx, ly), (lx, second - 1.5), (lx, second), (lx - 1.5, second), (lx - 6.5, second)], [(0, 0), (1.5, 0), (6.5, 9.2), (60, 9.2)], True)
+    back = track([(lx, ly), (lx, second - 2.2), (lx, second - 0.8), (lx, second + 0.3), (lx - 2.2, second + 0.3), (lx - 6.5, second)], [(0, 0), (1.5, 0), (6.5, 9.2), (60, 9.2)], True)
     end = back(30.0)
     forth = track([(end[0], end[1]), (end[0] + 20, second), (60, second)], [(0, 0), (7.2, 0), (14.0, 24), (60, 200)])
     scene.add_moving(CAR, lambda t: (leaver,), lambda t: back(t) if t < 7.2 else forth(t), lit=True)
@@ -334,14 +334,15 @@ def sample_scene(seed: int) -> tuple[View, Callable[[float], Light]]:
     ):
         road = track([(-60.0 * way_sign, y), (60.0 * way_sign, y)], [(0, start), (60, start + 60 * speed)])
         scene.add_moving(category, lambda t, m=mesh: m, road, lit=True)  # type: ignore[misc]
-    walker(scene, [(-14, first + 2.4), (30, first + 2.2)], 1.35, 3.0)
+    walker(scene, [(-14, first + 1.75), (30, first + 1.7)], 1.35)
     walker(scene, [(16, second - 2.3), (-30, second - 2.5)], 1.2)
     walker(scene, [(16.2, second - 1.7), (-30, second - 1.9)], 1.2)
-    walker(scene, [(3, first - 2.2), (-6, first - 2.0), (-30, first - 2.0)], 1.45)
+    walker(scene, [(3, first - 2.45), (-30, first - 2.5)], 1.45)
     walker(scene, [(layout.half_width + 1.5, 8.0), (layout.half_width + 1.5, street)], 1.3)
     walker(scene, [(-30, street - 4.4), (30, street - 4.6)], 1.4, 12.0)
-    walker(scene, [(-9.5, 4.5), (-9.5, second + 3)], 1.25)
-    cyclist(scene, [(28, first + 0.9), (-40, first + 1.2)], 4.2, -6.0)
+    through = bays[5][0]  # two bays that are kept free
+    walker(scene, [(through, 4.5), (through, second + 3)], 1.25, -1.6)
+    cyclist(scene, [(28, first + 0.8), (-40, first + 0.8)], 4.2, 2.0)
     camera = Camera((1280, 720), 1080, np.array((-3.0, -7.0, 10.5)), 0.10, 0.41)
     return View(scene, camera), lambda t: dusk(t / 13.0, azimuth=2.75)
 

@@ -77,7 +77,7 @@ def render_clip(out: Path, seed: int, count: int) -> None:
             t = i / FPS
             picture, truths = view.frame(t, light_at(t), i)
             image = {"id": i + 1, "index": i, "pts": i * TICKS_PER_FRAME, "time_s": round(t, 4)}
-            images.append(image | {"file_name": f"{out.name}#{i}", "width": size[0], "height": size[1]})
+            images.append(image | {"width": size[0], "height": size[1]})
             for truth in truths:
                 annotations.append(annotation(len(annotations) + 1, i + 1, truth))
             print(f"\r{i + 1}/{count} frames", end="", flush=True)

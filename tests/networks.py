@@ -19,12 +19,13 @@ CLASS_NAMES = ("car", "person", "bicycle")
 
 
 def noise_picture(width: int, height: int, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """(height, width, 3) uint8 RGB: coloured blobs of several sizes."""
+    """(height, width, 3) uint8 RGB: coloured blobs of several sizes, and grain."""
     rng = np.random.default_rng(seed)
     picture = np.zeros((height, width, 3))
     for cells in (3, 9, 27):
         layer = rng.normal(0, 40, (cells, cells, 3))
         picture += cv2.resize(layer, (width, height), interpolation=cv2.INTER_CUBIC)
+    picture += rng.normal(0, 20, (height, width, 1))
     return np.clip(picture + 120, 0, 255).astype(np.uint8)
 
 
@@ -49,6 +50,8 @@ def enliven(network: nn.Module, *, bias: float = -3.0, spread: float = 1.0) -> N
         norm.momentum = 1.0
         norm.train()
     network.backbone(probe)  # type: ignore[operator,union-attr]
+    for norm in norms:  # a channel that is dead on the probe must not be magnified on another picture
+        norm.running_var.clamp_(min=float(norm.running_var.mean()) / 4)  # type: ignore[union-attr]
     network.eval()
     features = network.backbone(probe)  # type: ignore[operator,union-attr]
     features = list(features.values()) if isinstance(features, dict) else features

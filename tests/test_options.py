@@ -23,9 +23,9 @@ def test_size(text: str | None, size: tuple[int, int] | None) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "x", "480x", "480x800x3", "-480", "10", "99999", "a x b", "４８０"])
+@pytest.mark.parametrize("text", ["", "x", "480x", "480x800x3", "-480", "10", "99999", "a x b", "4\u0668"])
 def test_wrong_size_says_what_to_give(text: str) -> None:
-    with pytest.raises(UsageError, match="--size is .*480x800|--size is .*between 32"):
+    with pytest.raises(UsageError, match=r"--size is .*480x800|--size is .*between 32"):
         parse_size(text)
 
 

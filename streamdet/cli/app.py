@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from streamdet import __version__
+from streamdet.cli.eval import evaluate_model
 from streamdet.cli.run import run
 from streamdet.cli.train import train
 from streamdet.errors import StreamdetError
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(train)
+app.command("eval")(evaluate_model)
 
 
 def _version(asked: bool) -> None:

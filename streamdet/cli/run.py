@@ -53,7 +53,7 @@ def run(
     ] = "street",
     conf: Annotated[
         float | None,
-        typer.Option(help="Least score, 0 to 1. Default: the model's own, per class.", rich_help_panel=WHAT),
+        typer.Option(help="Least score, 0 to 1. Default: from the model, per class.", rich_help_panel=WHAT),
     ] = None,
     classes: Annotated[
         str | None, typer.Option(help="Only these, such as car,person.", metavar="NAMES", rich_help_panel=WHAT)
@@ -75,7 +75,7 @@ def run(
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option(help="Short x long side of the network's input, such as 480x800.", rich_help_panel=HOW),
+        typer.Option(help="Short x long side that frames are scaled to, such as 480x800.", rich_help_panel=HOW),
     ] = None,
 ) -> None:
     """Detect objects in a video and write it annotated, with every frame at its own time and the sound kept.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -36,6 +37,10 @@ def train(
     input_size: Annotated[
         str, typer.Option("--input", help="Short x long side that the finished model scales pictures to.")
     ] = "384x640",
+    start: Annotated[
+        str | None,
+        typer.Option(help="Model (name or file) to go on from; its backbone, anchors and heads are taken over."),
+    ] = None,
     backbone: Annotated[str, typer.Option(help="resnet18/34/50/101, resnext50_32x4d/101_32x8d, mobilenet_v2.")] = (
         "mobilenet_v2"
     ),
@@ -51,8 +56,9 @@ def train(
     mosaic: Annotated[float, typer.Option(help="Share of samples that join four pictures.")] = 0.35,
     scale: Annotated[str, typer.Option(help="Range of the scale jitter.")] = "0.6-1.6",
     repeat: Annotated[
-        list[str] | None, typer.Option(help="SOURCE=N: take a source's pictures N times per epoch.", metavar="SOURCE=N")
+        list[str] | None, typer.Option(help="SOURCE=N: take the pictures of a source N times per epoch.", metavar="SOURCE=N")
     ] = None,
+    average_decay: Annotated[float, typer.Option(help="Of the moving average of the weights, per step.")] = 0.995,
     frozen_stages: Annotated[int, typer.Option(help="Blocks of the backbone that keep their weights.")] = 4,
     evaluate_every: Annotated[int, typer.Option(help="Samples between two evaluations.")] = 4_500,
     workers: Annotated[int, typer.Option(help="Processes that prepare samples.")] = 1,
@@ -61,17 +67,19 @@ def train(
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16: of the network while training.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was stopped.")] = False,
 ) -> None:
-    """Train a detector on labelled pictures; the run's folder then is a model: streamdet run --model runs/NAME."""
+    """Train a detector on labelled pictures; the folder of the run then is a model: streamdet run --model runs/NAME."""
     from streamdet.detection.anchors import LEVEL_STRIDES, AnchorRule
     from streamdet.detection.checkpoint import ModelCard
+    from streamdet.detection.models import find_model
     from streamdet.detection.precision import choose_placement
     from streamdet.detection.resize import InputRule
     from streamdet.detection.retinanet import RetinaNetConfig
     from streamdet.training.augment import AugmentRule
     from streamdet.training.dataset import read_training_sets, read_validation_sets
     from streamdet.training.losses import LossRule
-    from streamdet.training.start import start_network
-    from streamdet.training.trainer import Trainer, TrainOptions
+    from streamdet.training.schedule import TrainOptions
+    from streamdet.training.start import continue_network, start_network
+    from streamdet.training.trainer import Trainer
 
     if (out / "state.pt").exists() and not resume:
         raise UsageError(f"{out} holds a run already; add --resume to go on with it, or give another --out")
@@ -91,6 +99,7 @@ def train(
             learning_rate=lr,
             optimizer=optimizer,
             sizes=parse_schedule(sizes),
+            average_decay=average_decay,
             frozen_stages=frozen_stages,
             evaluate_every=evaluate_every,
             workers=workers,
@@ -103,9 +112,11 @@ def train(
         raise UsageError(str(error)) from error
     training, validation = read_training_sets(data), read_validation_sets(data)
     class_names = training[0].class_names
-    from dataclasses import replace
-
-    network, config = start_network(replace(config, num_classes=len(class_names)), backbone_weights, seed)
+    if start is None:
+        network, config = start_network(replace(config, num_classes=len(class_names)), backbone_weights, seed)
+    else:
+        network, config, kept = continue_network(find_model(start), class_names, seed)
+        typer.echo(kept, err=True)
     card = ModelCard(out.name, class_names, config, InputRule(short_side, long_side), {"*": 0.4})
     pictures = [image for dataset in training for image in dataset.images]
     trainer = Trainer(out, card, network, pictures, validation, options, choose_placement(device, precision))

@@ -1,4 +1,4 @@
-"""What a run starts from: a network with an ImageNet backbone, ready to train."""
+"""What a run starts from: a trained model, or an ImageNet backbone; batch norm folded, ready to train."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 import torchvision
 
+from streamdet.detection.checkpoint import Model
 from streamdet.detection.retinanet import RetinaNet, RetinaNetConfig, build_retinanet, fold_batch_norm
 from streamdet.detection.weights import default_cache_dir, fetch, load_torch_file
 from streamdet.errors import ModelError
@@ -47,6 +48,27 @@ def start_network(
         network.backbone.body.load_state_dict({name: tensors[name] for name in own})
     fold_batch_norm(network)
     return network.train(), replace(config, batch_norm="folded")
+
+
+def continue_network(model: Model, class_names: tuple[str, ...], seed: int) -> tuple[RetinaNet, RetinaNetConfig, str]:
+    """The network of `model` to train on, its configuration, and a sentence that says what was kept.
+
+    Everything is kept when the classes are the same in the same order. Otherwise the last class convolution is made
+    anew, from the prior, as its outputs stand for other classes; all the rest is kept.
+    """
+    torch.manual_seed(seed)
+    network = model.network
+    fold_batch_norm(network)
+    config = replace(model.card.config, num_classes=len(class_names), batch_norm="folded")
+    if class_names == model.card.class_names:
+        return network.train(), config, f"all weights of {model.card.name} kept"
+    fresh = build_retinanet(config)
+    own = fresh.state_dict()
+    kept = {name: tensor for name, tensor in network.state_dict().items() if own[name].shape == tensor.shape}
+    kept = {name: tensor for name, tensor in kept.items() if "cls_logits" not in name}
+    fresh.load_state_dict({**own, **kept})
+    sentence = f"{len(kept)} of {len(own)} tensors of {model.card.name} kept; the last class convolution is new"
+    return fresh.train(), config, sentence
 
 
 def _imagenet_file(backbone: str, progress: Callable[[int, int | None], None] | None) -> Path:

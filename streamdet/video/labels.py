@@ -134,7 +134,7 @@ def _draw_blank(name: str, with_number: bool, font_px: int) -> _Blank:
     metrics = _Metrics.of(font, font_px)
     name = name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…"
     width = 2 * metrics.pad + math.ceil(font.getlength(name))
-    sign, gap = math.ceil(font.getlength("%")), round(font_px * 0.64)
+    sign, gap = math.ceil(font.getlength("%")), round(font_px * 0.6)
     if with_number:
         width += gap + 2 * metrics.cell + sign
     image = Image.new("L", (width, metrics.rows))
@@ -143,8 +143,9 @@ def _draw_blank(name: str, with_number: bool, font_px: int) -> _Blank:
     right = width - metrics.pad
     if with_number:
         pen.text((right, metrics.baseline), "%", 255, font, "rs")
-    # A third digit (100) takes from the gap, so that the width stays.
-    cells = tuple(right - sign - (place + 1) * metrics.cell for place in range(3))
+    # The third digit, the narrow 1 of 100, takes from the gap, so that the width stays.
+    ones = right - sign - metrics.cell
+    cells = (ones, ones - metrics.cell, ones - 2 * metrics.cell + round(0.2 * metrics.cell))
     plate = _rounded(width, metrics.rows, max(1.5, font_px * 0.2))
     return _Blank(plate, np.asarray(image, np.float32) / 255, cells)
 

@@ -74,7 +74,7 @@ class _Style:
 
     def __init__(self, width: int, height: int, coder: Coder) -> None:
         self._line = Line.of(width, height)
-        font = max(10, round(7.0 + 0.0142 * min(width, height)))
+        font = max(10, round(6.5 + 0.0128 * min(width, height)))
         self._font_px, self._small_font_px = font, max(9, round(font * 0.74))
         self.boxes = BoxPen(coder, self._line)
         self._labels = LabelPen(coder)
@@ -88,10 +88,11 @@ class _Style:
         left, top, right, bottom = (edge / 2 for edge in box)
         label = Label(name, percent, self._font_px, rgb)
         rows, columns = self._labels.size(label)
-        if right - left < 0.62 * columns or bottom - top < 1.35 * rows:
+        side = math.sqrt((right - left) * (bottom - top))
+        if side < columns:
             label = label._replace(font_px=self._small_font_px)
             rows, columns = self._labels.size(label)
-            if right - left < 0.30 * columns or bottom - top < 0.8 * rows:
+            if side < 0.5 * columns:
                 return
         if rows > planes.height or columns > planes.width:
             return

@@ -8,8 +8,10 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Rgb = tuple[int, int, int]
 
-_FIRST: tuple[Rgb, ...] = ((255, 176, 32), (64, 224, 208), (77, 163, 255), (255, 110, 180), (176, 240, 80), (190, 150, 255))
-"""Chosen by eye for the street classes; `_spread` finds the rest."""
+_FIRST: tuple[Rgb, ...] = (
+    (255, 159, 28), (72, 219, 184), (64, 150, 255), (255, 84, 140), (232, 244, 110), (205, 170, 255)
+)  # fmt: skip
+"""Chosen by eye for the street classes, and checked to differ for the colour blind; `_spread` finds the rest."""
 
 # Machado, Oliveira and Fernandes 2009, severity 1, for linear RGB.
 _DEUTAN = np.array(((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)))

@@ -11,7 +11,7 @@ import av
 import cv2
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -131,7 +131,9 @@ def _converted(picture: av.VideoFrame) -> av.VideoFrame:
     """By FFmpeg's scaler; RGB becomes what players expect of a picture of its size, and is tagged so."""
     if picture.format.is_rgb:
         space = Colorspace.ITU709 if picture.height >= _HD_LINES else Colorspace.ITU601
-        frame = picture.reformat(format="yuv420p", dst_colorspace=space)
+        # Without accurate rounding, grey bgr24 turns greenish.
+        rounding = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
+        frame = picture.reformat(format="yuv420p", dst_colorspace=space, interpolation=rounding)
         frame.colorspace = space
         frame.color_range = ColorRange.JPEG if picture.color_range == ColorRange.JPEG else ColorRange.MPEG
         return frame

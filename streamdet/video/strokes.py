@@ -153,9 +153,7 @@ class BoxPen:
     def _make_blends(self, rgb: Rgb, phases: HalfPixels) -> tuple[_Blends, ...]:
         light, tint = self._parts_for(phases)
         colour = self._coder.yuv(rgb)
-        blends = tuple(
-            parts.blends(c, d) for parts, c, d in zip((light, tint, tint), colour, self._dark, strict=True)
-        )
+        blends = tuple(parts.blends(c, d) for parts, c, d in zip((light, tint, tint), colour, self._dark, strict=True))
         if len(self._blends) >= _MAX_BLENDS:
             self._blends.clear()
         self._blends[rgb, phases] = blends

@@ -15,7 +15,7 @@ CODER = BoxCoder((1.0, 1.0, 1.0, 1.0))
 def random_boxes(count: int, seed: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     corners = torch.rand(count, 2, generator=generator) * 1000
-    return torch.cat((corners, corners + 1 + torch.rand(count, 2, generator=generator) * 500), dim=1)
+    return torch.cat((corners, corners + 20 + torch.rand(count, 2, generator=generator) * 500), dim=1)
 
 
 def test_vectors_of_the_reference() -> None:

@@ -42,7 +42,7 @@ def naive(heads: HeadOutputs, image: int, rule: PostprocessRule) -> list[tuple[f
     kept: list[tuple[float, int, list[float]]] = []
     for score, k, box in found:
         rivals = [other for _, other_class, other in kept if other_class == k]
-        if not rivals or box_iou(torch.tensor([box]), torch.tensor(rivals)).max() <= rule.nms_iou:
+        if not rivals or box_iou(torch.tensor([box]), torch.tensor(rivals)).nan_to_num(0).max() <= rule.nms_iou:
             kept.append((score, k, box))
     return kept[: rule.max_detections]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from parking_mesh import Floats, Rng
 from parking_raster import LAMP_POWER, Camera, Light, Part
-from parking_shapes import Floats, Rng
 
 LOW_X, LOW_Y, SIDE = -48.0, -12.0, 96.0
 LIGHT_PX = 10
@@ -66,7 +66,17 @@ def lay_out(rng: Rng, slanted: bool, modules: int) -> Layout:
             greens.append((-half, y, half, y + strip))
         y += strip
     slant = float(rng.choice([-2.0, 2.0])) if slanted else 0.0
-    return Layout(half, tuple(rows), tuple(aisles), tuple(greens), float(rng.choice([2.5, 2.6, 2.75])), float(depth), slant, y + 5.5, y)
+    return Layout(
+        half,
+        tuple(rows),
+        tuple(aisles),
+        tuple(greens),
+        float(rng.choice([2.5, 2.6, 2.75])),
+        float(depth),
+        slant,
+        y + 5.5,
+        y,
+    )
 
 
 def _cells(rng: Rng, size: int, cell: int) -> Floats:
@@ -80,7 +90,10 @@ def draw_ground(rng: Rng, layout: Layout, px: int) -> Floats:
     size = int(SIDE * px)
 
     def rect(image: Floats, x0: float, y0: float, x1: float, y1: float, value: float | tuple[float, ...]) -> None:
-        a, b = (int((x0 - LOW_X) * px), int((y0 - LOW_Y) * px)), (int((x1 - LOW_X) * px) - 1, int((y1 - LOW_Y) * px) - 1)
+        a, b = (
+            (int((x0 - LOW_X) * px), int((y0 - LOW_Y) * px)),
+            (int((x1 - LOW_X) * px) - 1, int((y1 - LOW_Y) * px) - 1),
+        )
         cv2.rectangle(image, a, b, value, -1)
 
     fine = rng.standard_normal((size, size), np.float32) * np.float32(0.14)
@@ -132,11 +145,21 @@ def _stains(rng: Rng, layout: Layout, px: int, size: int) -> Floats:
         wide, long = rng.uniform(0.6, 4, 2)
         cv2.rectangle(stains, to(x, y), to(x + wide, y + long), rng.uniform(-0.3, 0.15), -1)
     for _ in range(rng.integers(5, 16)):
-        at = np.cumsum(np.vstack(([rng.uniform(-28, 28), rng.uniform(4, layout.end)], rng.normal(0, 0.35, (25, 2)) + rng.normal(0, 0.25, 2))), 0)
+        at = np.cumsum(
+            np.vstack(
+                (
+                    [rng.uniform(-28, 28), rng.uniform(4, layout.end)],
+                    rng.normal(0, 0.35, (25, 2)) + rng.normal(0, 0.25, 2),
+                )
+            ),
+            0,
+        )
         points = np.array([to(x, y) for x, y in at], np.int32)
         cv2.polylines(stains, [points], False, -0.45, max(1, px // 24), cv2.LINE_AA)
     for _ in range(3):
-        cv2.circle(stains, to(rng.uniform(-20, 20), float(rng.choice(layout.aisles)) + rng.normal()), int(0.33 * px), -0.5, -1)
+        cv2.circle(
+            stains, to(rng.uniform(-20, 20), float(rng.choice(layout.aisles)) + rng.normal()), int(0.33 * px), -0.5, -1
+        )
     return stains
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 import numpy.typing as npt
-from parking_shapes import FINE, HEAD, LAMP, NO_GLOW, ROOM, TAIL, Floats, Mesh
+from parking_mesh import FINE, HEAD, LAMP, NO_GLOW, ROOM, TAIL, Floats, Mesh
 
 Bytes = npt.NDArray[np.uint8]
 SUBPIXEL_BITS = 4
@@ -33,7 +33,9 @@ TONE = _tone_curve()
 class Camera:
     """A pinhole at `position` (m); yaw and pitch in radians: yaw 0 looks along +y, a positive pitch looks down."""
 
-    def __init__(self, size: tuple[int, int], focal_px: float, position: Floats, yaw: float, pitch: float, roll: float = 0):
+    def __init__(
+        self, size: tuple[int, int], focal_px: float, position: Floats, yaw: float, pitch: float, roll: float = 0
+    ):
         self.width, self.height = size
         self.focal_px = focal_px
         self.position = np.asarray(position, np.float64)
@@ -106,7 +108,9 @@ def dusk(progress: float, azimuth: float) -> Light:
     sun = np.array((0.50, 0.86, 1.25)) * (1 - p) ** 1.5 * 2.5
     zenith = np.array((0.56, 0.42, 0.34)) * (1 - p) ** 1.2 + np.array((0.055, 0.032, 0.024)) * p
     horizon = np.array((0.62, 0.66, 0.76)) * (1 - p) ** 1.2 + np.array((0.10, 0.075, 0.085)) * p
-    return _light(way, sun, zenith, horizon, lamps=np.clip((p - 0.5) / 0.2, 0, 1), heads=np.clip((p - 0.35) / 0.1, 0, 1))
+    return _light(
+        way, sun, zenith, horizon, lamps=np.clip((p - 0.5) / 0.2, 0, 1), heads=np.clip((p - 0.35) / 0.1, 0, 1)
+    )
 
 
 def day(elevation: float, azimuth: float, cloud: float) -> Light:
@@ -278,7 +282,9 @@ def paint_order(parts: list[Part], seen: list[Visible], camera: Camera) -> list[
     return _sorted_back_to_front(n, np.where(a_in_front, second, first), np.where(a_in_front, first, second), distance)
 
 
-def _sorted_back_to_front(n: int, behind: npt.NDArray[np.intp], front: npt.NDArray[np.intp], distance: Floats) -> list[int]:
+def _sorted_back_to_front(
+    n: int, behind: npt.NDArray[np.intp], front: npt.NDArray[np.intp], distance: Floats
+) -> list[int]:
     waits, nexts = [0] * n, [[] for _ in range(n)]  # type: tuple[list[int], list[list[int]]]
     for b, f in zip(behind.tolist(), front.tolist(), strict=True):
         waits[f] += 1

@@ -1,7 +1,7 @@
 """Render our own parking lot, seen from a mast, with exact ground truth.
 
-    python samples/render_parking.py clip --out samples/parking.mp4 --seed 0
-    python samples/render_parking.py frames --out DIR --count 300 --seed 1000
+python samples/render_parking.py clip --out samples/parking.mp4 --seed 0
+python samples/render_parking.py frames --out DIR --count 300 --seed 1000
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import av
 import cv2
 import numpy as np
 from parking_raster import Bytes
-from parking_scene import CATEGORIES, Truth, random_scene, random_view, sample_scene
+from parking_scene import CATEGORIES, Truth
+from parking_stage import random_scene, random_view, sample_scene
 
 FPS, SECONDS = 15, 13
 TICKS_PER_FRAME = 1024
@@ -76,20 +77,28 @@ def render_clip(out: Path, seed: int, count: int) -> None:
         for i in range(count):
             t = i / FPS
             picture, truths = view.frame(t, light_at(t), i)
-            image = {"id": i + 1, "index": i, "pts": i * TICKS_PER_FRAME, "time_s": round(t, 4)}
+            image = {"id": i + 1, "index": i, "pts": i * TICKS_PER_FRAME, "time_s": round(t, 9)}
             images.append(image | {"width": size[0], "height": size[1]})
             for truth in truths:
                 annotations.append(annotation(len(annotations) + 1, i + 1, truth))
             print(f"\r{i + 1}/{count} frames", end="", flush=True)
             yield picture
 
-    encode(out, size, pictures())
+    part = out.with_name(f"{out.stem}.part{out.suffix}")  # a clip in use stays whole until the new one is
+    encode(part, size, pictures())
+    part.replace(out)
     print()
     cars = {a["instance_id"] for a in annotations if a["category_id"] == 3}
     info = {
-        "description": "rendered parking lot, exact boxes of what is visible; no 'visible' means at least 0.9", "seed": seed, "width": size[0],
-        "height": size[1], "fps": FPS, "frames": count, "time_base": [1, FPS * TICKS_PER_FRAME], "cars": len(cars),
-    }  # fmt: skip
+        "description": "rendered parking lot, exact boxes of what is visible; no 'visible' means at least 0.9",
+        "seed": seed,
+        "width": size[0],
+        "height": size[1],
+        "fps": FPS,
+        "frames": count,
+        "time_base": [1, FPS * TICKS_PER_FRAME],
+        "cars": len(cars),
+    }
     for a in annotations:  # what pays for itself in a file that is committed
         del a["area"]
         a["bbox"] = [int(v) if v == int(v) else v for v in a["bbox"]]
@@ -102,7 +111,9 @@ def render_clip(out: Path, seed: int, count: int) -> None:
 def encode(out: Path, size: tuple[int, int], pictures: Iterable[Bytes]) -> None:
     """BGR pictures to H.264, yuv420p, BT.709, no B-frames, index at the file's head."""
     with av.open(str(out), "w", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream("libx264", rate=FPS, options={"crf": "22", "preset": "slow", "bf": "0", "threads": "1"})
+        stream = container.add_stream(
+            "libx264", rate=FPS, options={"crf": "22", "preset": "slow", "bf": "0", "threads": "1"}
+        )
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, FPS * TICKS_PER_FRAME)
         stream.codec_context.color_range, stream.codec_context.colorspace = 1, 1

@@ -41,7 +41,7 @@ class Channel(Generic[T]):
             self._changed.notify_all()
 
     def take(self, count: int) -> list[T]:
-        """The next `count` items, waiting for them; fewer when the sender ended or half the room is full; none at the end.
+        """The next `count` items, waiting for them; fewer at the end or when half full; none after the end.
 
         Raises ChannelClosedError after `close`.
         """

@@ -27,10 +27,10 @@ def truth() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def scenes() -> Any:
-    """The module samples/parking_scene.py, a script's part and not in any package."""
+    """The module samples/parking_stage.py, a script's part and not in any package."""
     sys.path.insert(0, str(SAMPLES))
     try:
-        yield importlib.import_module("parking_scene")
+        yield importlib.import_module("parking_stage")
     finally:
         sys.path.remove(str(SAMPLES))
 
@@ -68,7 +68,7 @@ def test_every_frame_of_the_clip_has_its_truth(truth: dict[str, Any]) -> None:
     assert pts == [image["pts"] for image in images]
     assert [image["index"] for image in images] == list(range(info["frames"]))
     for image in images:
-        assert image["time_s"] == pytest.approx(image["pts"] * time_base, abs=1e-4)
+        assert image["time_s"] == pytest.approx(image["pts"] * time_base, abs=1e-8)
 
 
 def test_boxes_of_the_truth_lie_inside_the_picture(truth: dict[str, Any]) -> None:
@@ -113,7 +113,8 @@ def test_boxes_match_what_changes_when_a_thing_is_taken_away(sample: Any) -> Non
     view, light = sample
     t = 6.0
     whole, truths = view.frame(t, light(t), 0, softness=0.3)
-    clear = [x for x in truths if x.visible > 0.6 and not x.ignored]
+    dark = {thing.ident for thing in view.scene.things if thing.pose is None}  # glare reaches beyond its car
+    clear = [x for x in truths if x.visible > 0.6 and not x.ignored and x.ident in dark]
     cars = [x for x in clear if x.category == 3][::9]
     people = [x for x in clear if x.category == 1][:2]
     assert len(cars) >= 3

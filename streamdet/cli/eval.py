@@ -16,7 +16,9 @@ from streamdet.options import parse_size
 def evaluate_model(
     data: Annotated[list[Path], typer.Option(help="COCO .json file, or folder with val*.json. May be given again.")],
     model: Annotated[str, typer.Option(help="A model's name or file.")] = "street",
-    size: Annotated[str | None, typer.Option(help="Short x long side of the input. Default: that of the model.")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Short x long side of the input. Default: the model decides.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,

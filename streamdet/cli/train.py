@@ -56,7 +56,7 @@ def train(
     mosaic: Annotated[float, typer.Option(help="Share of samples that join four pictures.")] = 0.35,
     scale: Annotated[str, typer.Option(help="Range of the scale jitter.")] = "0.6-1.6",
     repeat: Annotated[
-        list[str] | None, typer.Option(help="SOURCE=N: take the pictures of a source N times per epoch.", metavar="SOURCE=N")
+        list[str] | None, typer.Option(help="Take pictures of a source N times per epoch.", metavar="SOURCE=N")
     ] = None,
     average_decay: Annotated[float, typer.Option(help="Of the moving average of the weights, per step.")] = 0.995,
     frozen_stages: Annotated[int, typer.Option(help="Blocks of the backbone that keep their weights.")] = 4,

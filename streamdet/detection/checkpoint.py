@@ -93,6 +93,7 @@ def save_model(path: Path, network: nn.Module, card: ModelCard, *, dtype: torch.
     }
     aside = path.with_name(path.name + ".part")
     save_file(tensors, aside, metadata={HEADER_KEY: json.dumps(card.to_json())})
+    aside.chmod(0o644)  # safetensors makes it readable for its owner only
     aside.replace(path)
 
 

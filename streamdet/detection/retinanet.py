@@ -297,7 +297,10 @@ def _fused(conv: nn.Conv2d, norm: nn.BatchNorm2d | FrozenBatchNorm2d) -> nn.Conv
         live = nn.BatchNorm2d(conv.out_channels, eps=norm.eps)
         live.load_state_dict(norm.state_dict(), strict=False)
         norm = live
-    return fuse_conv_bn_eval(conv.eval(), norm.eval())
+    fused = fuse_conv_bn_eval(conv.eval(), norm.eval())
+    assert fused.bias is not None
+    fused.bias.requires_grad_(fused.weight.requires_grad)  # torch leaves a bias that it adds out of training
+    return fused
 
 
 def count_parameters(network: nn.Module) -> int:

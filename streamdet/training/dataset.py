@@ -62,6 +62,8 @@ def read_coco(path: Path, *, images_dir: Path | None = None) -> Dataset:
         records, annotations, categories = content["images"], content["annotations"], content["categories"]
         class_of, class_names = _classes(path, categories)
         by_image: dict[int, list[dict[str, Any]]] = {record["id"]: [] for record in records}
+        if len(by_image) < len(records):
+            raise DataError(f"{path} gives an image id to several images; each needs its own")
         for annotation in annotations:
             _check(path, annotation, by_image, class_of)
             by_image[annotation["image_id"]].append(annotation)
@@ -73,8 +75,6 @@ def read_coco(path: Path, *, images_dir: Path | None = None) -> Dataset:
         raise DataError(f"{path} is no COCO file that can be used: an entry has no {error}") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is no COCO file that can be used ({type(error).__name__}: {error})") from error
-    if len(by_image) < len(records):
-        raise DataError(f"{path} gives an image id to several images; each needs its own")
     return Dataset(path.stem, class_names, tuple(images))
 
 

@@ -106,7 +106,7 @@ class LabelPen:
         for digit in "0123456789":
             glyph = Image.new("L", (metrics.cell, metrics.rows))
             ImageDraw.Draw(glyph).text((metrics.cell / 2, metrics.baseline), digit, 255, font, "ms")
-            digits.append(np.asarray(glyph, np.float32) / 255)
+            digits.append(_shares(glyph))
         return digits
 
 
@@ -147,7 +147,7 @@ def _draw_blank(name: str, with_number: bool, font_px: int) -> _Blank:
     ones = right - sign - metrics.cell
     cells = (ones, ones - metrics.cell, ones - 2 * metrics.cell + round(0.2 * metrics.cell))
     plate = _rounded(width, metrics.rows, max(1.5, font_px * 0.2))
-    return _Blank(plate, np.asarray(image, np.float32) / 255, cells)
+    return _Blank(plate, _shares(image), cells)
 
 
 def _colour(cover: Floats, ink: Floats, plate: float, letters: float) -> Blend:
@@ -155,10 +155,17 @@ def _colour(cover: Floats, ink: Floats, plate: float, letters: float) -> Blend:
     return Blend(1 - cover, add)
 
 
+def _shares(image: Image.Image) -> Floats:
+    """0..255 to 0..1."""
+    shares: Floats = np.asarray(image, np.float32) * np.float32(1 / 255)
+    return shares
+
+
 def _halved(array: Floats) -> Floats:
     """Means of 2 x 2."""
     rows = array[0::2] + array[1::2]
-    return (rows[:, 0::2] + rows[:, 1::2]) * np.float32(0.25)
+    means: Floats = (rows[:, 0::2] + rows[:, 1::2]) * np.float32(0.25)
+    return means
 
 
 def _ink_on(plate: Rgb) -> Rgb:
@@ -173,4 +180,5 @@ def _rounded(width: int, height: int, radius: float) -> Floats:
     dx = np.abs(np.arange(width) + 0.5 - width / 2) - width / 2 + radius
     dy = np.abs(np.arange(height) + 0.5 - height / 2)[:, None] - height / 2 + radius
     outside = np.hypot(np.maximum(dx, 0), np.maximum(dy, 0)) - radius
-    return np.clip(0.5 - outside, 0, 1).astype(np.float32)
+    shares: Floats = np.clip(0.5 - outside, 0, 1).astype(np.float32)
+    return shares

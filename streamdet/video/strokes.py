@@ -168,7 +168,7 @@ class BoxPen:
         sample = (step + phases[0], step + phases[1], 2 * step + phases[2], 2 * step + phases[3])
         edges = _edges(sample, zoom)
         starts = [math.floor(edge - pad) for edge in edges[:2]] + [math.ceil(edge + pad) - m for edge in edges[2:]]
-        x0, y0, x1, y1 = (start - low for start, low in zip(starts, (starts[0], starts[1]) * 2, strict=True))
+        x1, y1 = starts[2] - starts[0], starts[3] - starts[1]
         cover = self._cover(starts[0], starts[1], x1 + m, y1 + m, edges, zoom)
         columns, rows = (slice(0, m), slice(x1, x1 + m)), (slice(0, m), slice(y1, y1 + m))
         left, right = slice(0, n), slice(x1 + m - n, x1 + m)

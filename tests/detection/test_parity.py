@@ -77,11 +77,11 @@ def test_same_objects_on_pictures_of_many_shapes(pair: tuple[RetinaNet, Path]) -
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("pair", ["v1"], indirect=True)
 def test_same_objects_at_torchvisions_own_input_size(pair: tuple[RetinaNet, Path]) -> None:
     reference, path = pair
     reference.transform.min_size, reference.transform.max_size = (800,), 1333
-    torch.set_num_threads(2)
-    picture = noise_picture(1280, 720)
+    picture = noise_picture(1000, 250)  # scaled to 1333x333; P6's and P7's strides are far from 64 and 128
     (found,) = detector_of(path, 800, 1333)([picture])
     assert_same(found, reference, picture, least=100)
 

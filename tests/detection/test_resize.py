@@ -79,7 +79,7 @@ def test_yuv_keeps_its_colours(width: int, pixel_format: str) -> None:
         dim=2
     )
     near_edge = torch.nn.functional.max_pool2d(edges[None], 9, stride=1, padding=4)[0] > 1
-    assert difference[~near_edge].max() <= 3  # no level lost in flat parts
+    assert difference[~near_edge].max() <= 4  # no level lost in flat parts
     # The chroma of an edge is not spread wider than the source's own subsampling.
     assert difference.amax(dim=2).gt(40).float().mean() < 0.03
 

@@ -98,6 +98,7 @@ def test_folding_batch_norm_changes_no_output(backbone: str, norm: str) -> None:
     )
     empty = build_retinanet(tiny_config(backbone=backbone, batch_norm="folded"))
     assert empty.state_dict().keys() == folded.state_dict().keys()
+    assert all(parameter.requires_grad for parameter in [*folded.parameters(), *empty.parameters()])
     picture = normalised(noise_picture(96, 64))
     with torch.inference_mode():
         for before, after in zip(network(picture), to_channels_last(folded)(picture), strict=True):

@@ -42,14 +42,27 @@ class Sink(Protocol):
 class Pipeline:
     """One run over one source."""
 
-    def __init__(self, source: Iterable[Frame], detector: Detector, sinks: Sequence[Sink], report: RunReport) -> None:
-        """`report.batch` is the batch to start with; counts, times and notes are kept in `report` as the run goes."""
+    def __init__(
+        self,
+        source: Iterable[Frame],
+        detector: Detector,
+        sinks: Sequence[Sink],
+        report: RunReport,
+        *,
+        ended_early: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Connect the stages.
+
+        `report.batch` is the batch to start with; counts, times and notes are kept in `report` as the run goes.
+        `ended_early` tells, once the source is exhausted, why it does not count as complete.
+        """
         self._source = source
         self._detector = detector
         self._sinks = sinks
         self.report = report
         self._frames: Channel[Frame] = Channel(QUEUE_BYTES, _frame_bytes)
         self._detected: Channel[DetectedFrame] = Channel(QUEUE_BYTES, _detected_bytes)
+        self._ended_early = ended_early
         self._stop_reason: str | None = None
         self._failure: BaseException | None = None
         self._failed_in_writing = False
@@ -161,7 +174,7 @@ class Pipeline:
 
     def _end_sinks(self) -> None:
         """Finish every sink, or only close it when writing was what failed; the first error of this is kept."""
-        complete = self._failure is None and self._stop_reason is None
+        complete = self._failure is None and self._stop_reason is None and self._ended_early() is None
         for sink in self._sinks:
             try:
                 if self._failed_in_writing:

@@ -142,7 +142,7 @@ def _run(options: RunOptions, source: Source, detector: Detector) -> int:
     for name in stage_names(options):
         report.stage(name)
     sinks = open_sinks(options, source, detector, report)
-    pipeline = Pipeline(source, detector, sinks, report)
+    pipeline = Pipeline(source, detector, sinks, report, ended_early=source.ended_early)
     error: BaseException | None = None
     with RunDisplay(report, source) as display, stop_on_signals(pipeline):
         try:

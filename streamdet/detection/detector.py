@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from av.video.reformatter import VideoReformatter
 
 from streamdet.detection.anchors import anchors_per_level
 from streamdet.detection.checkpoint import Model
@@ -22,6 +23,7 @@ from streamdet.errors import UsageError
 from streamdet.types import Detections
 
 STAGES = ("resize", "network", "postprocess")
+MOST_REFORMATTERS = 16
 NEVER_LOGIT = -1e4
 """Logit of a score of 0 in every number format."""
 
@@ -62,6 +64,7 @@ class Detector:
         self.rule = rule or PostprocessRule(score_threshold=min(least, 0.999))
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.input_size_wh: tuple[int, int] | None = None
+        self._reformatters: dict[Fitting, VideoReformatter] = {}
         network = copy.deepcopy(model.network)
         if model.card.config.batch_norm != "folded":
             fold_batch_norm(network)
@@ -122,7 +125,8 @@ class Detector:
     def _batch(self, pictures: list[Picture], fitting: Fitting) -> list[ImageDetections]:
         self.input_size_wh = (fitting.padded_width, fitting.padded_height)
         started = time.perf_counter()
-        scaled = [fitting.resize(picture, exact=self.input_rule.exact) for picture in pictures]
+        exact, reformatter = self.input_rule.exact, self._reformatter(fitting)
+        scaled = [fitting.resize(picture, exact=exact, reformatter=reformatter) for picture in pictures]
         resized = time.perf_counter()
         with torch.inference_mode():
             heads = self.heads(to_batch(scaled, fitting, self.input_rule, self.placement.device, self.placement.dtype))
@@ -137,6 +141,12 @@ class Detector:
         self.seconds["network"] += computed - resized
         self.seconds["postprocess"] += time.perf_counter() - computed
         return found
+
+    def _reformatter(self, fitting: Fitting) -> VideoReformatter:
+        """The scaler for this fitting; a stream has one, a folder of photographs may have many."""
+        if fitting not in self._reformatters and len(self._reformatters) >= MOST_REFORMATTERS:
+            self._reformatters.clear()
+        return self._reformatters.setdefault(fitting, VideoReformatter())
 
     def heads(self, images: torch.Tensor) -> HeadOutputs:
         """Raw outputs for a normalised batch (N, 3, H, W) on the device."""

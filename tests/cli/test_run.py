@@ -26,7 +26,7 @@ def test_a_clip_comes_out_annotated_whole_and_on_time(streamdet: Streamdet, clip
     header, lines = read_jsonl("boxes.jsonl")
     found = list(lines)
     assert header["model"] == "tiny"
-    assert header["thresholds"] == {"car": 0.1, "person": 0.1, "bicycle": 0.1}
+    assert header["thresholds"] == {"car": 0.4, "person": 0.4, "bicycle": 0.4}
     assert lines.complete
     assert [line.index for line in found] == list(range(50))
     assert sum(len(line.detections) for line in found) > 50

@@ -95,7 +95,7 @@ class FrameCounts:
     skipped: int = 0
     """Decoded and left out as asked (`--every`, `--start`, `--end`)."""
     dropped: int = 0
-    """Decoded and given up because the machine was slower than a live source."""
+    """Decoded and given up: the run was stopped, or the machine is slower than a live source."""
     detected: int = 0
     written: int | None = None
     """Frames in the output video; None when no video was asked for."""

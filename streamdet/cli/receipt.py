@@ -144,7 +144,8 @@ def _receipt(report: RunReport, exit_code: int) -> Panel:
 
 def _frames_line(report: RunReport) -> str:
     frames = report.frames
-    parts = [f"{frames.in_container} in the source", f"{frames.decoded} decoded"]
+    whole = report.verdict in ("complete", "partial")
+    parts = [f"{frames.in_container} {'in the source' if whole else 'read'}", f"{frames.decoded} decoded"]
     for count, word in (
         (frames.lost, "lost to damage"),
         (frames.damaged, "marked damaged"),

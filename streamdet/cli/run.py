@@ -149,7 +149,7 @@ def _run(options: RunOptions, source: Source, detector: Detector) -> int:
             pipeline.run(display.update)
         except BaseException as failure:
             error = failure
-    take_account(report, source)
+    take_account(report, source, to_its_end=error is None and pipeline.stop_reason is None)
     for sink in sinks:
         report.notes += getattr(getattr(sink, "writer", None), "notes", [])
     interrupted = pipeline.stop_reason if error is None else None
@@ -237,10 +237,11 @@ def open_sinks(options: RunOptions, source: Source, detector: Detector, report: 
     return sinks
 
 
-def take_account(report: RunReport, source: Source) -> None:
-    """Copy the source's counts into the receipt."""
+def take_account(report: RunReport, source: Source, *, to_its_end: bool) -> None:
+    """Copy the source's counts into the receipt; `to_its_end`: the source was read to its end."""
     counts, frames = source.counts, report.frames
-    frames.in_container = counts.packets - counts.hidden
+    # A run that was stopped leaves some packets in the decoder: they count as not read.
+    frames.in_container = counts.packets - counts.hidden if to_its_end else counts.decoded + counts.lost
     frames.decoded = counts.decoded
     frames.lost = counts.lost
     frames.damaged = counts.damaged_marked

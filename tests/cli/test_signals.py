@@ -49,6 +49,7 @@ def test_interrupting_leaves_a_plain_mp4_and_says_so(
     assert "Traceback" not in err
     report = json.loads((tmp_path / "run.json").read_text())
     assert report["verdict"] == "interrupted"
+    assert report["notes"] == []
     written = times_of(tmp_path / "out.mp4")
     assert len(written) == report["frames"]["written"]
     assert 30 < len(written) < 4000

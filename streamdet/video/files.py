@@ -212,5 +212,5 @@ class FileSource(Source):
     def _upright(self, decoded: Decoded, pts: int) -> Frame:
         self.counts.times_repaired = self._clock.repaired
         picture, damaged = decoded.picture, decoded.picture.is_corrupt
-        upright = self._turn(picture, orientation_of(picture))
+        upright = self._turn(picture, self._turn.orientation(picture))
         return Frame(upright, self._path.name, 0, pts, self._time_base, decoded.arrival_s, damaged)

@@ -56,8 +56,19 @@ class Turner:
     """Turns pictures upright; keeps one filter graph as long as size, format and orientation stay the same."""
 
     def __init__(self) -> None:
+        self._seen: tuple[int, Orientation] | None = None
         self._graph: av.filter.Graph | None = None
         self._built_for: tuple[int, int, str, Orientation] | None = None
+
+    def orientation(self, picture: av.VideoFrame) -> Orientation:
+        """The orientation of a stream's next picture; its matrix is only read again when its angle changes.
+
+        Asking a picture for its side data ties it into a reference cycle: millions of bytes that only Python's
+        collector would free, some hundred pictures later.
+        """
+        if self._seen is None or self._seen[0] != picture.rotation:
+            self._seen = picture.rotation, orientation_of(picture)
+        return self._seen[1]
 
     def __call__(self, picture: av.VideoFrame, orientation: Orientation) -> av.VideoFrame:
         """The upright picture: the same object where there is nothing to do."""

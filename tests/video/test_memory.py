@@ -15,7 +15,7 @@ def test_a_picture_is_freed_as_soon_as_nobody_holds_it(tmp_path: Path) -> None:
     gc.disable()  # pictures are large and few: Python's collector comes by too seldom to be of help
     try:
         with open_source(clip) as source:
-            most = max(sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects()) for _ in source)
+            most = max(sum(type(thing) is av.VideoFrame for thing in gc.get_objects()) for _ in source)
     finally:
         gc.enable()
     assert most < 20

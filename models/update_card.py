@@ -16,16 +16,17 @@ from pathlib import Path
 import numpy as np
 
 from streamdet import Detector
+from streamdet.detection.models import find_model
+from streamdet.detection.precision import choose_placement
 from streamdet.training.dataset import read_validation_sets
-from streamdet.training.evaluate import evaluate
-from streamdet.training.trainer import EVALUATION_RULE
+from streamdet.training.evaluate import evaluate, evaluation_detector
 
 FRAMES = 60
 
 
 def table(model: str, data: Path) -> str:
     """Average precision per set and class, as Markdown."""
-    detector = Detector.load(model, conf=EVALUATION_RULE.score_threshold)
+    detector = evaluation_detector(find_model(model), choose_placement())
     names = detector.card.class_names
     lines = ["| set | pictures | AP | AP50 | " + " | ".join(f"{name} AP50" for name in names) + " |"]
     lines.append("|" + "---|" * (4 + len(names)))

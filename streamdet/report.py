@@ -137,6 +137,8 @@ class RunReport:
     input_size_wh: tuple[int, int] | None = None
     """Width and height of the network's input in pixels; None before the first frame."""
     frames: FrameCounts = field(default_factory=FrameCounts)
+    lost_at_s: list[float] = field(default_factory=list)
+    """Times of the lost frames in seconds, as far as the source tells them."""
     stages: dict[str, StageTimes] = field(default_factory=dict)
     """Times by the stage's name, in the order of the trip: decode, detect, draw, encode."""
     media_s: float = 0.0
@@ -211,6 +213,7 @@ class RunReport:
             "batch": self.batch,
             "input_size_wh": self.input_size_wh,
             "frames": asdict(self.frames),
+            "lost_at_s": [_rounded(moment_s) for moment_s in self.lost_at_s],
             "media_s": _rounded(self.media_s),
             "wall_s": _rounded(self.wall_s),
             "fps": _rounded(self.fps),
@@ -232,7 +235,7 @@ class RunReport:
         """
         aside = path.with_name(path.name + ".part")
         try:
-            aside.write_text(self.to_json(), encoding="utf-8")
+            aside.write_text(self.to_json(), encoding="utf-8", errors="backslashreplace")  # JSON's own escapes
             aside.replace(path)
         except OSError as error:
             with suppress(OSError):

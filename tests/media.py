@@ -16,6 +16,8 @@ from av.video.stream import VideoStream
 
 X264_FAST = {"preset": "superfast", "threads": "1"}
 X265_QUIET = {"x265-params": "log-level=none"}
+AV1_FAST = {"preset": "11", "svtav1-params": "lp=1"}
+INTERLACED = {"flags": "+ilme+ildct"}
 VP9_FAST = {"cpu-used": "8", "deadline": "realtime"}
 
 
@@ -78,6 +80,13 @@ def make_clip(
             container.mux(stream.encode(None))
         if sound is not None:
             _encode_tone(container, sound, float(frames / Fraction(rate)))
+    return path
+
+
+def make_sound(path: Path) -> Path:
+    """A file with nothing but a 440 Hz tone of a fifth of a second."""
+    with av.open(str(path), "w") as container:
+        _encode_tone(container, _add_audio(container, "aac"), 0.2)
     return path
 
 

@@ -12,8 +12,9 @@ import pytest
 from streamdet.cli.run import run_file
 from streamdet.options import RunOptions
 from streamdet.results.jsonl import read_jsonl
-from streamdet.training.dataset import Dataset, read_coco
+from streamdet.training.dataset import Dataset
 from streamdet.training.evaluate import score
+from streamdet.training.formats.coco import read_coco
 from streamdet.types import Detections
 from tests.media import times_of
 

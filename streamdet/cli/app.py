@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from streamdet import __version__
+from streamdet.cli.data import data_app
 from streamdet.cli.eval import evaluate_model
 from streamdet.cli.run import run
 from streamdet.cli.train import train
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(train)
 app.command("eval")(evaluate_model)
+app.add_typer(data_app, name="data")
 
 
 def _version(asked: bool) -> None:
@@ -66,6 +68,8 @@ def main() -> None:
 
 
 def fail(sentence: str, exit_code: int) -> None:
-    """Show one sentence on standard error and exit."""
-    typer.echo(f"streamdet: {sentence}", err=True)
+    """Show one sentence on standard error and exit; names in it with control characters are shown escaped."""
+    from streamdet.video.base import printable
+
+    typer.echo(f"streamdet: {printable(sentence)}", err=True)
     sys.exit(exit_code)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.panel import Panel
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from streamdet.options import RunOptions
+from streamdet.video.base import printable
 
 if TYPE_CHECKING:
     from streamdet.report import RunReport
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
 
 PLAIN_LINE_EVERY_S = 10.0
 """Without a terminal a line of progress is printed this often."""
+
+LINE_COLUMNS = 79
+"""Most columns of such a line."""
+NAME_COLUMNS = 20
+"""Most columns of the source's name beside the progress bar."""
+LOST_SHOWN = 5
+"""Most times of lost frames in the receipt; run.json has all."""
 
 VERDICT_STYLES = {"complete": "green", "partial": "yellow", "interrupted": "yellow", "failed": "red"}
 
@@ -30,8 +39,22 @@ def stage_names(options: RunOptions) -> list[str]:
     return ["decode", "resize", "network", "postprocess", *drawn]
 
 
+class _TwoLines(Progress):
+    """A progress bar, and below it how busy each stage is."""
+
+    stages = Text()
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Both lines; they never wrap."""
+        yield self.make_tasks_table(self.tasks)
+        yield self.stages
+
+
 class RunDisplay:
-    """Live progress of a run: frames, rate, time left, damage, and how busy each stage is."""
+    """Live progress of a run: frames, rate, time left, damage, and how busy each stage is.
+
+    Without a terminal: a line of at most 79 columns every 10 s.
+    """
 
     def __init__(self, report: RunReport, source: Source) -> None:
         self._report = report
@@ -39,29 +62,28 @@ class RunDisplay:
         self._console = Console(stderr=True)
         self._started = time.perf_counter()
         self._printed = self._started
-        self._progress = Progress(
-            TextColumn("[bold]{task.description}", markup=True),
+        self._progress = _TwoLines(
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[frames]}"),
-            TextColumn("[cyan]{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", style="cyan"),
             TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[stages]}"),
             console=self._console,
             transient=True,
-            disable=not self._console.is_terminal,
+            expand=True,
         )
-        self._task = self._progress.add_task(
-            source.info.path.name, total=source.info.expected_frames, frames="", rate="", stages=""
-        )
+        name = cut(source.info.name, NAME_COLUMNS)
+        self._task = self._progress.add_task(name, total=source.info.expected_frames, frames="", rate="")
 
     def __enter__(self) -> Self:
-        self._progress.__enter__()
+        if self._console.is_terminal:
+            self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.__exit__(kind, error, trace)
+        _stop(self._progress)
 
     def update(self) -> None:
         """Show the state of the run as the report has it now."""
@@ -69,29 +91,52 @@ class RunDisplay:
         elapsed = now - self._started
         done, counts = self._report.frames.detected, self._source.counts
         total = self._source.info.expected_frames
-        frames = f"{done}/{total} frames" if total else f"{done} frames"
-        flaws = [f"{counts.lost} lost"] * bool(counts.lost) + [f"{counts.damaged_marked} damaged"] * bool(
-            counts.damaged_marked
-        )
-        rate = f"{done / elapsed:.1f} fps"
+        frames = [f"{done}/{total} frames" if total else f"{done} frames"]
+        frames += [f"{counts.lost} lost"] * bool(counts.lost)
+        frames += [f"{counts.damaged_marked} damaged"] * bool(counts.damaged_marked)
+        rate = done / elapsed
         if self._console.is_terminal:
-            self._progress.update(
-                self._task,
-                completed=done,
-                frames=", ".join([frames, *flaws]),
-                rate=rate,
-                stages=busy_shares(self._report, elapsed),
-            )
+            self._progress.stages = busy_shares(self._report, elapsed)
+            self._progress.update(self._task, completed=done, frames=", ".join(frames), rate=f"{rate:.1f} fps")
         elif now - self._printed >= PLAIN_LINE_EVERY_S:
             self._printed = now
-            line = ", ".join([frames, *flaws, rate, busy_shares(self._report, elapsed)])
-            self._console.print(f"{self._source.info.path.name}: {line}", highlight=False)
+            left = [f"{clock((total - done) / rate)} left"] if total and rate and total > done else []
+            busiest = max(self._report.stages, key=lambda name: self._report.stages[name].busy_s)
+            limit = f"{busiest} {self._report.stages[busiest].busy_s / elapsed:.0%}"
+            line = ", ".join([*frames, f"{rate:.1f} fps", *left, limit])
+            name = cut(self._source.info.name, max(LINE_COLUMNS - len(line) - 2, 8))
+            self._console.print(cut(f"{name}: {line}", LINE_COLUMNS), markup=False, highlight=False, soft_wrap=True)
 
 
-def busy_shares(report: RunReport, wall_s: float) -> str:
-    """How busy each stage is, in percent of the time; they overlap. The busiest is the one that limits the run."""
+def _stop(progress: Progress) -> None:
+    if progress.live.is_started:  # else rich prints an empty line
+        progress.stop()
+
+
+def busy_shares(report: RunReport, wall_s: float) -> Text:
+    """How busy each stage is, in percent of the time; they overlap. The busiest, in bold, limits the run."""
     shares = {name: times.busy_s / max(wall_s, 1e-9) for name, times in report.stages.items()}
-    return " ".join(f"{name} {share:.0%}" for name, share in shares.items() if share >= 0.005)
+    most = max(shares.values(), default=0.0)
+    parts = [
+        Text(f"{name} {share:.0%}", style="bold" if share == most else "dim")
+        for name, share in shares.items()
+        if share >= 0.005
+    ]
+    return Text(" ", style="dim", no_wrap=True, overflow="ellipsis").join(parts)
+
+
+def cut(text: str, columns: int) -> str:
+    """`text`, or its beginning and an ellipsis where it takes more than `columns` of a terminal."""
+    shown = Text(text)
+    shown.truncate(columns, overflow="ellipsis")
+    return shown.plain
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 0:07, 12:34 or 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class FetchDisplay:
@@ -100,7 +145,11 @@ class FetchDisplay:
     def __init__(self, model: str) -> None:
         console = Console(stderr=True)
         self._progress = Progress(
-            TextColumn(f"fetching {model}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console
+            TextColumn(f"fetching {model}", markup=False),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            console=console,
         )
         self._task = self._progress.add_task("", total=None, visible=False)
 
@@ -110,7 +159,7 @@ class FetchDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        _stop(self._progress)
 
     def update(self, done: int, total: int | None) -> None:
         """Bytes there so far, and in all."""
@@ -128,29 +177,35 @@ def _receipt(report: RunReport, exit_code: int) -> Panel:
     grid.add_column(style="dim", justify="right")
     grid.add_column(overflow="fold")
     grid.add_row("frames", _frames_line(report))
+    if report.lost_at_s:
+        moments = [f"{moment_s:.2f} s" for moment_s in report.lost_at_s[:LOST_SHOWN]]
+        more = [f"and {len(report.lost_at_s) - LOST_SHOWN} more"] * (len(report.lost_at_s) > LOST_SHOWN)
+        grid.add_row("lost at", ", ".join([*moments, *more]))
     grid.add_row("time", f"{report.media_s:.2f} s of video in {report.wall_s:.2f} s: {report.fps:.1f} frames/s")
     size = "x".join(map(str, report.input_size_wh)) if report.input_size_wh else "-"
-    grid.add_row("model", f"{report.model} ({report.precision} on {report.device}, input {size}, batch {report.batch})")
+    computed = f"{report.precision} on {report.device}, input {size}, batch {report.batch}"
+    grid.add_row("model", Text(f"{report.model} ({computed})"))
     grid.add_row("stages", _stage_table(report))
     for note in report.notes:
-        grid.add_row("note", Text(note, style="yellow"))
+        grid.add_row("note", Text(printable(note), style="yellow"))
     for output in report.outputs:
-        grid.add_row("written", Text("standard output" if output == "-" else output, style="bold"))
+        grid.add_row("written", Text("standard output" if output == "-" else printable(output), style="bold"))
     style = VERDICT_STYLES[report.verdict]
     title = Text(f" {report.verdict} ", style=f"bold {style}")
-    grid.add_row("verdict", Text(f"{report.reason} (exit code {exit_code})", style=style))
+    grid.add_row("verdict", Text(f"{printable(report.reason)} (exit code {exit_code})", style=style))
     return Panel(grid, title=title, title_align="left", border_style=style, expand=False)
 
 
 def _frames_line(report: RunReport) -> str:
     frames = report.frames
-    whole = report.verdict in ("complete", "partial")
+    whole = report.verdict in ("complete", "partial") and not report.source.get("window_s")
     parts = [f"{frames.in_container} {'in the source' if whole else 'read'}", f"{frames.decoded} decoded"]
     for count, word in (
         (frames.lost, "lost to damage"),
         (frames.damaged, "marked damaged"),
         (frames.skipped, "skipped as asked"),
         (frames.dropped, "given up"),
+        (frames.times_repaired, "with a mended time"),
     ):
         if count:
             parts.append(f"{count} {word}")

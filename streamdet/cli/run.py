@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamdet.errors import StreamdetError, UsageError
 from streamdet.options import Quality, RunOptions, parse_classes, parse_size
 
 if TYPE_CHECKING:
@@ -109,8 +110,8 @@ def run_file(options: RunOptions) -> int:
     """Run over one source; the exit code. Raises StreamdetError when nothing could be started."""
     from streamdet.video.sources import open_source
 
-    check_targets(options)
     with open_source(options.source, start_s=options.start_s, end_s=options.end_s, every=options.every) as source:
+        check_targets(options, source.info.path)
         detector = load_detector(options)
         return _run(options, source, detector)
 
@@ -132,6 +133,8 @@ def _run(options: RunOptions, source: Source, detector: Detector) -> int:
             "declared_frames": info.declared_frames,
             "declared_duration_s": info.declared_duration_s,
             "rotation": info.rotation,
+            "window_s": [info.start_s, info.end_s] if info.start_s or info.end_s else None,
+            "every": info.every,
         },
         model=detector.card.name,
         model_sha256=detector.sha256,
@@ -156,25 +159,31 @@ def _run(options: RunOptions, source: Source, detector: Detector) -> int:
     report.conclude(error=error, interrupted_by=interrupted, ended_early=source.ended_early())
     exit_code = report.exit_code(options.strict)
     if options.report is not None:
-        report.write(options.report)
-        report.outputs.append(str(options.report))
-    show_receipt(report, exit_code)
+        try:
+            report.write(options.report)
+            report.outputs.append(str(options.report))
+        except StreamdetError as failure:
+            error, exit_code = error or failure, failure.exit_code
+    if error is None or report.frames.detected:
+        show_receipt(report, exit_code)
     if error is not None:
         raise error
     return exit_code
 
 
-def check_targets(options: RunOptions) -> None:
-    """Find out before any work that a file is in the way. Raises UsageError."""
-    from streamdet.errors import UsageError
+def check_targets(options: RunOptions, source: Path) -> None:
+    """Find out before any work that a file can't be written. Raises UsageError or OutputError."""
+    from streamdet.video.targets import check_target, muxer_for
 
-    for path in (
-        options.video_path,
-        options.report,
-        None if options.jsonl in (None, "-") else Path(str(options.jsonl)),
-    ):
-        if path is not None and path.exists() and not options.overwrite:
-            raise UsageError(f"{path} exists already; add --overwrite to replace it or choose another name")
+    if options.report == Path("-"):
+        raise UsageError("--report - is no file: give a file, as standard output is for --jsonl")
+    if options.video_path is not None:
+        muxer_for(options.video_path)
+    for path in (options.video_path, options.report):
+        if path is not None:
+            check_target(path, source, overwrite=options.overwrite)
+    if options.jsonl not in (None, "-"):
+        check_target(Path(str(options.jsonl)), source, overwrite=options.overwrite, may_be_pipe=True)
 
 
 def load_detector(options: RunOptions) -> Detector:
@@ -244,6 +253,7 @@ def take_account(report: RunReport, source: Source, *, to_its_end: bool) -> None
     frames.in_container = counts.packets - counts.hidden if to_its_end else counts.decoded + counts.lost
     frames.decoded = counts.decoded
     frames.lost = counts.lost
+    report.lost_at_s = [float(pts * source.info.time_base) for pts in counts.lost_pts if pts is not None]
     frames.damaged = counts.damaged_marked
     frames.skipped = counts.skipped
     frames.times_repaired = counts.times_repaired

@@ -14,11 +14,12 @@ from av.video.reformatter import VideoReformatter
 
 from streamdet.detection.anchors import anchors_per_level
 from streamdet.detection.checkpoint import Model
+from streamdet.detection.folding import fold_batch_norm
 from streamdet.detection.models import find_model
 from streamdet.detection.postprocess import ImageDetections, PostprocessRule, postprocess
 from streamdet.detection.precision import Placement, choose_placement
 from streamdet.detection.resize import PAD_MULTIPLE, Fitting, InputRule, Picture, to_batch
-from streamdet.detection.retinanet import HeadOutputs, RetinaNet, fold_batch_norm, to_channels_last
+from streamdet.detection.retinanet import HeadOutputs, RetinaNet, to_channels_last
 from streamdet.errors import UsageError
 from streamdet.types import Detections
 

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.ops import FrozenBatchNorm2d
 
 from streamdet.detection.anchors import AnchorRule
+from streamdet.detection.folding import fold_batch_norm
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "resnext101_32x8d")
 BACKBONES = (*RESNETS, "mobilenet_v2")
@@ -273,34 +273,6 @@ def _init_head(head: nn.Module) -> None:
             nn.init.normal_(module.weight, std=0.01)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-
-
-def fold_batch_norm(module: nn.Module) -> None:
-    """Fold each batch norm into the convolution that stands before it, in place; outputs stay the same.
-
-    The norm's place is taken by an identity. Works in float32; fold before converting to half precision.
-    """
-    previous: tuple[str, nn.Module] | None = None
-    for name, child in list(module.named_children()):
-        if isinstance(child, nn.BatchNorm2d | FrozenBatchNorm2d) and previous is not None:
-            conv_name, conv = previous
-            assert isinstance(conv, nn.Conv2d)
-            setattr(module, conv_name, _fused(conv, child))
-            setattr(module, name, nn.Identity())
-        else:
-            fold_batch_norm(child)
-        previous = (name, child) if isinstance(child, nn.Conv2d) else None
-
-
-def _fused(conv: nn.Conv2d, norm: nn.BatchNorm2d | FrozenBatchNorm2d) -> nn.Conv2d:
-    if isinstance(norm, FrozenBatchNorm2d):
-        live = nn.BatchNorm2d(conv.out_channels, eps=norm.eps)
-        live.load_state_dict(norm.state_dict(), strict=False)
-        norm = live
-    fused = fuse_conv_bn_eval(conv.eval(), norm.eval())
-    assert fused.bias is not None
-    fused.bias.requires_grad_(fused.weight.requires_grad)  # torch leaves a bias that it adds out of training
-    return fused
 
 
 def count_parameters(network: nn.Module) -> int:

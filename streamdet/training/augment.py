@@ -26,7 +26,7 @@ LEAST_SIDE = 3.0
 class AugmentRule:
     """How strongly pictures are changed."""
 
-    mosaic: float = 0.4
+    mosaic: float = 0.0
     """Share of samples that join four pictures."""
     scale: tuple[float, float] = (0.4, 1.8)
     """Range of the scale jitter, relative to the picture fitted into the input."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import multiprocessing
+import signal
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import torch
 import torch.utils.data
 from torch import Tensor
 
-from streamdet.errors import DataError
+from streamdet.errors import DataError, StreamdetError
 from streamdet.training.augment import AugmentRule, Sample, make_sample
-from streamdet.training.dataset import LabelledImage, UInt8Array, read_rgb
+from streamdet.training.cache import PictureCache
+from streamdet.training.dataset import LabelledImage, UInt8Array
 
 
 @dataclass(frozen=True)
@@ -24,53 +28,64 @@ class Batch:
     samples: tuple[Sample, ...]
     """Their labels; their pixels are in `images_rgb` alone, so that they travel between processes once."""
 
-    @property
-    def paths(self) -> list[str]:
-        """The pictures that the samples were made of."""
-        return sorted({path for sample in self.samples for path in sample.paths})
+    def pin_memory(self) -> Batch:
+        """The same in memory that a GPU fetches from by itself (DataLoader's protocol)."""
+        return replace(self, images_rgb=self.images_rgb.pin_memory())
+
+    def single(self, place: int) -> Batch:
+        """A batch of one of the samples."""
+        return Batch(self.images_rgb[place : place + 1], self.samples[place : place + 1])
 
 
-class SampleSet(torch.utils.data.Dataset[list[Sample]]):
+class SampleSet(torch.utils.data.Dataset[list[Sample] | StreamdetError]):
     """Batches of samples by number: number b always is the same batch, whoever asks."""
 
     def __init__(
         self,
-        images: list[LabelledImage],
+        images: Sequence[LabelledImage],
         repeats: Mapping[str, int],
-        sizes: list[tuple[int, int]],
+        sizes: Sequence[tuple[int, int]],
         batch_size: int,
         rule: AugmentRule,
         seed: int,
         *,
-        cache: bool = True,
+        cache_bytes: int = 0,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         """`sizes`: (width, height) of each batch by number; `repeats`: how often a source's pictures come per epoch.
 
-        Raises DataError when there is no picture, or one can't be read.
+        `share`: this process's number and how many there are; each gets an equal part of every batch, so that all
+        together see what one process alone would see.
+
+        Raises DataError when there is no picture.
         """
         self.images = images
         self.order = [place for place, image in enumerate(images) for _ in range(repeats.get(image.source, 1))]
         if not self.order:
-            raise DataError("there is no picture to train on; look into the training sets' train.json")
+            raise DataError("there is no picture to train on; look into the training sets' labels")
         self.sizes = sizes
         self.batch_size = batch_size
         self.rule = rule
         self.seed = seed
-        self.pixels: list[UInt8Array] | None = [read_rgb(image) for image in images] if cache else None
+        own, parts = share
+        self.offsets = range(batch_size)[own * batch_size // parts : (own + 1) * batch_size // parts]
+        self.cache = PictureCache(images, sizes, rule.scale[1], cache_bytes)
         self.place_of = {image.path: place for place, image in enumerate(images)}
 
     def __len__(self) -> int:
         return len(self.sizes)
 
     def read(self, image: LabelledImage) -> UInt8Array:
-        """Pixels of a picture, from memory if they are there."""
-        if self.pixels is None:
-            return read_rgb(image)
-        return self.pixels[self.place_of[image.path]]
+        """Pixels of a picture, as large as a sample may need them. Raises DataError when it can't be read."""
+        return self.cache.read(self.place_of[image.path])
 
-    def __getitem__(self, number: int) -> list[Sample]:
+    def __getitem__(self, number: int) -> list[Sample] | StreamdetError:
+        """This process's samples of batch `number`; an error is handed over, as raising it would mangle its message."""
         first = number * self.batch_size
-        return [self._sample(first + offset, self.sizes[number]) for offset in range(self.batch_size)]
+        try:
+            return [self._sample(first + offset, self.sizes[number]) for offset in self.offsets]
+        except StreamdetError as error:
+            return error
 
     def _sample(self, number: int, size: tuple[int, int]) -> Sample:
         rng = np.random.default_rng((self.seed, number))
@@ -88,21 +103,48 @@ class SampleSet(torch.utils.data.Dataset[list[Sample]]):
         return self.order[int(self._permutation[place])]
 
 
-def batches(samples: SampleSet, first: int, workers: int) -> Iterator[Batch]:
-    """Batches from number `first` to the last, made ahead by `workers` processes (0: in this one)."""
-    numbers = range(first, len(samples))
+def batches(samples: SampleSet, first: int, workers: int, *, pin: bool = False) -> Generator[Batch, None, None]:
+    """Batches from number `first` to the last, made ahead by `workers` processes (0: in this one).
+
+    Raises DataError when a picture can't be read, StreamdetError when a worker was killed.
+    """
     loader = torch.utils.data.DataLoader(
         samples,
         batch_size=None,
-        sampler=numbers,
+        sampler=range(first, len(samples)),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         collate_fn=_collate,
+        pin_memory=pin,
+        worker_init_fn=_begin_work,
+        # Forked workers share the cache; other kinds would each get a copy of it.
+        multiprocessing_context=multiprocessing.get_context("fork") if workers else None,
     )
-    yield from loader
+    try:
+        for made in loader:
+            if isinstance(made, StreamdetError):
+                raise made
+            yield made
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise StreamdetError(
+            "a process that prepares samples was killed, most likely for want of memory; take fewer --workers, or "
+            "--cache off"
+        ) from error
 
 
-def _collate(samples: list[Sample]) -> Batch:
+def _collate(samples: list[Sample] | StreamdetError) -> Batch | StreamdetError:
+    if isinstance(samples, StreamdetError):
+        return samples
     pixels = torch.from_numpy(np.stack([sample.image_rgb for sample in samples]))
     nothing = np.zeros((0, 0, 3), np.uint8)
     return Batch(pixels, tuple(replace(sample, image_rgb=nothing) for sample in samples))
+
+
+def _begin_work(_: int) -> None:
+    # A terminal's Ctrl-C reaches workers too, but the training process still needs them to finish its step. They end
+    # when it tells them to, or when it is gone.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    cv2.setNumThreads(1)

@@ -16,12 +16,17 @@ UNFINISHED_COMMENT = "streamdet: not finished"
 """Metadata comment of an output file whose run has not ended cleanly (yet)."""
 
 
+def printable(text: str) -> str:
+    """`text` on one line, with what a terminal would act on, or can't show, in Python's escapes."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
     """What a source is, as far as its container and its first picture tell."""
 
     name: str
-    """Printable name; never holds a password."""
+    """Printable name, on one line; never holds a password."""
     path: Path
     """The file or folder."""
     width: int
@@ -105,10 +110,10 @@ class SourceCounts:
     """Packets of the video stream that were read (of a folder: images)."""
     decoded: int = 0
     """Pictures that came out of the decoder."""
-    lost: int = 0
-    """Packets from which no picture came."""
+    lost_pts: list[int | None] = field(default_factory=list)
+    """Times of the packets from which no picture came, in units of `SourceInfo.time_base`; None where untold."""
     hidden: int = 0
-    """Packets that show no picture by design: outside the edit list, or a hidden reference picture."""
+    """Packets that show no picture by design: outside the edit list, a hidden reference, a picture's second field."""
     damaged_marked: int = 0
     """Pictures given out although the decoder flagged them as damaged (part of `decoded`)."""
     yielded: int = 0
@@ -121,6 +126,11 @@ class SourceCounts:
     """Times the demuxer met something it could not read and went on behind it."""
     unreadable: list[str] = field(default_factory=list)
     """File names of images that could not be read (part of `lost`)."""
+
+    @property
+    def lost(self) -> int:
+        """Packets from which no picture came."""
+        return len(self.lost_pts)
 
 
 class Source(ABC):

@@ -11,7 +11,7 @@ import av.error
 
 from streamdet.errors import SourceError
 from streamdet.types import Frame
-from streamdet.video.base import Source, SourceCounts, SourceInfo
+from streamdet.video.base import Source, SourceCounts, SourceInfo, printable
 from streamdet.video.container import open_container, reason, video_stream
 from streamdet.video.decoding import Decoded, PacketDecoder, VideoPacket
 from streamdet.video.ending import Ending
@@ -73,10 +73,12 @@ class FileSource(Source):
         if self._reading:
             self._early = self._ending.verdict(counts.packets, self._failure)
         if not counts.yielded:
+            known_s = info.estimated_duration_s
+            length = f", which is {known_s:.2f} s long" if known_s else ""
             until = "its end" if info.end_s is None else f"--end {info.end_s:g} s"
             raise SourceError(
                 f"no picture of {self._path} between --start {info.start_s or 0:g} s and {until}: "
-                "give times inside the video"
+                f"give times inside the video{length}"
             )
 
     def ended_early(self) -> str | None:
@@ -120,7 +122,7 @@ class FileSource(Source):
         if estimate_s is None and self._container.duration:
             estimate_s = Fraction(self._container.duration, 1_000_000)
         return SourceInfo(
-            name=self._path.name,
+            name=printable(self._path.name),
             path=self._path,
             width=width,
             height=height,

@@ -14,7 +14,7 @@ import numpy as np
 
 from streamdet.errors import SourceError
 from streamdet.types import Frame
-from streamdet.video.base import Source, SourceCounts, SourceInfo
+from streamdet.video.base import Source, SourceCounts, SourceInfo, printable
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 """File name endings that are taken for a still image, in lower case."""
@@ -52,7 +52,9 @@ class PictureSource(Source):
         alone = paths == [location]
         if not paths:
             kinds = ", ".join(sorted(suffix[1:] for suffix in PICTURE_SUFFIXES))
-            raise SourceError(f"no image in the folder {location}: put images of these kinds in it: {kinds}")
+            raise SourceError(
+                f"no image in the folder {location}: give a folder with images ({kinds}) right in it, or a video"
+            )
         inside = [i for i in range(len(paths)) if (start_s or 0.0) <= i and (end_s is None or i < end_s)]
         if not inside:
             raise SourceError(
@@ -60,7 +62,7 @@ class PictureSource(Source):
             )
         self._paths = paths
         self._wanted = inside[::every]
-        self._name = location.name or str(location)
+        self._name = printable(location.name or str(location))
         self._frames = self._read()
         self._first = next(self._frames, None)
         if self._first is None:
@@ -112,7 +114,7 @@ class PictureSource(Source):
             self.counts.packets += 1
             read = _read_picture(self._paths[place])
             if read is None:
-                self.counts.lost += 1
+                self.counts.lost_pts.append(place)
                 self.counts.unreadable.append(self._paths[place].name)
                 continue
             picture, damaged = read

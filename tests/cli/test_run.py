@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -8,7 +10,7 @@ import pytest
 
 from streamdet.results.jsonl import read_jsonl
 from tests.cli.conftest import Streamdet
-from tests.media import boxes_of, damage_packets, make_clip, packets_of, test_picture, times_of, truncate
+from tests.media import boxes_of, damage_packets, make_clip, make_sound, packets_of, test_picture, times_of, truncate
 
 
 def test_a_clip_comes_out_annotated_whole_and_on_time(streamdet: Streamdet, clip: Path, model_file: Path) -> None:
@@ -121,10 +123,22 @@ def test_images_and_folders(streamdet: Streamdet, model_file: Path) -> None:
         (("CLIP", "--classes", "elephant"), 2, "knows no class 'elephant'; it knows car, person, bicycle"),
         (("CLIP", "--size", "big"), 2, "--size is 'big'"),
         (("CLIP", "--start", "5", "--end", "2"), 2, "--end is 2"),
-        (("CLIP", "--start", "900"), 3, "clip.mp4"),
+        (("CLIP", "--start", "900"), 3, "give times inside the video, which is 2.00 s long"),
         (("CLIP", "--device", "cuda:77"), 2, "--device is 'cuda:77'"),
         (("CLIP", "--out", "out.gif"), 2, "out.gif"),
         (("CLIP", "--out", "no/such/folder/out.mp4"), 1, "folder"),
+        (("CLIP", "--out", "shots"), 2, "shots has no ending"),
+        (("CLIP", "--out", f"{'long' * 70}.mp4"), 1, "can't be written: file name too long"),
+        (("CLIP", "--report", "no/such/folder/run.json"), 1, "there is no folder no/such/folder"),
+        (("CLIP", "--jsonl", "no/such/folder/boxes"), 1, "there is no folder no/such/folder"),
+        (("CLIP", "--report", "shots"), 2, "shots is a folder"),
+        (("CLIP", "--report", "-"), 2, "--report - is no file"),
+        (("CLIP", "--report", "/dev/null", "--overwrite"), 2, "/dev/null is a device or pipe"),
+        (("CLIP", "--every", "0"), 2, "--every is 0"),
+        (("sound.m4a",), 3, "no picture in sound.m4a: it has no video track"),
+        (("shots",), 3, "no image in the folder shots"),
+        (("/dev/null",), 3, "/dev/null is a device or pipe"),
+        (("x" * 300,), 3, "can't be opened: file name too long"),
         (("rtsp://user:p@ss/w0rd@cam.example/1",), 2, "rtsp://cam.example"),
     ],
 )
@@ -137,6 +151,8 @@ def test_bad_input_gets_one_sentence(
     sentence: str,
 ) -> None:
     Path("text.mp4").write_text("this is not a video\n" * 100)
+    Path("shots").mkdir()
+    make_sound(Path("sound.m4a"))
     filled = [str(clip) if argument == "CLIP" else argument for argument in arguments]
     if "--model" not in filled:
         filled += ["--model", str(model_file)]
@@ -145,8 +161,63 @@ def test_bad_input_gets_one_sentence(
     assert sentence in done.err
     assert "w0rd" not in done.err
     assert "Traceback" not in done.err
-    last = done.err.strip().splitlines()[-1]
-    assert last.startswith("streamdet: ")
+    assert done.err.startswith("streamdet: ")
+    assert done.err.count("\n") == 1
+    assert len(list(Path().rglob("*"))) == 3, "nothing was written"
+
+
+@pytest.mark.parametrize("option", ["--out", "--jsonl", "--report"])
+def test_the_source_is_never_overwritten(streamdet: Streamdet, clip: Path, model_file: Path, option: str) -> None:
+    shutil.copy(clip, "clip.mp4")
+    Path("link.mp4").symlink_to("clip.mp4")
+    for name in ("clip.mp4", "link.mp4"):
+        done = streamdet("run", "clip.mp4", "--model", model_file, option, name, "--overwrite")
+        assert (done.exit_code, done.err) == (
+            2,
+            f"streamdet: {name} is the source itself: choose another name for the output\n",
+        )
+    assert Path("clip.mp4").read_bytes() == clip.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b.mp4", "100%d.mp4", "ünï 監.mp4", "new\nline.mp4", "esc\x1b[31m.mp4", "[bold]x.mp4", os.fsdecode(b"\xff.mp4")],
+    ids=ascii,
+)
+def test_names_of_all_kinds(streamdet: Streamdet, clip: Path, model_file: Path, name: str) -> None:
+    shutil.copy(clip, name)
+    arguments = ("--model", model_file, "--every", "25", "--report", "run.json", "--jsonl", "boxes.jsonl")
+    done = streamdet("run", name, *arguments)
+    assert done.exit_code == 0, done.err
+    out = Path(f"{Path(name).stem}.annotated.mp4")
+    assert len(times_of(out)) == 2
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
+    assert f"written  {Path(shown).stem}.annotated.mp4" in done.err
+    assert json.loads(Path("run.json").read_text())["source"]["name"] == shown
+    header, _ = read_jsonl("boxes.jsonl")
+    assert header["source"] == shown
+
+
+def test_times_of_lost_frames_are_told(streamdet: Streamdet, tmp_path: Path, model_file: Path) -> None:
+    whole = make_clip(tmp_path / "whole.mp4", frames=60, options={"bf": "0"})
+    numbers = damage_packets(whole, tmp_path / "damaged.mp4", 7, 200)
+    arguments = ("--model", model_file, "--report", "run.json", "--every", "10", "--end", "100")
+    done = streamdet("run", "damaged.mp4", *arguments)
+    assert done.exit_code == 0, done.err
+    lost_at_s = [number / 25 for number in numbers]
+    assert json.loads(Path("run.json").read_text())["lost_at_s"] == pytest.approx(lost_at_s)
+    assert f"{', '.join(f'{moment_s:.2f} s' for moment_s in lost_at_s[:5])}, and 2 more" in done.err
+    assert "60 read · 53 decoded · 7 lost to damage" in done.err
+
+
+def test_a_report_that_can_not_be_written_fails_after_the_receipt(
+    streamdet: Streamdet, clip: Path, model_file: Path
+) -> None:
+    Path("run.json.part").mkdir()
+    done = streamdet("run", clip, "--model", model_file, "--report", "run.json", "--every", "25")
+    assert done.exit_code == 1
+    assert "every frame accounted for (exit code 1)" in done.err
+    assert done.err.splitlines()[-1].startswith("streamdet: cannot write the report run.json")
 
 
 def test_debug_shows_the_traceback(streamdet: Streamdet) -> None:

@@ -9,6 +9,7 @@ from torch import nn
 from torchvision.models.detection import retinanet_resnet50_fpn_v2
 
 from streamdet.detection.anchors import AnchorRule, level_shapes
+from streamdet.detection.folding import fold_batch_norm
 from streamdet.detection.models import _read_backbone, _read_config
 from streamdet.detection.retinanet import (
     BACKBONES,
@@ -17,7 +18,6 @@ from streamdet.detection.retinanet import (
     RetinaNetConfig,
     build_retinanet,
     count_parameters,
-    fold_batch_norm,
     to_channels_last,
 )
 from tests.networks import enliven, noise_picture, normalised, tiny_config

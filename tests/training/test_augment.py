@@ -6,10 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from streamdet.errors import DataError
 from streamdet.training.augment import LEAST_SIDE, AugmentRule, Sample, make_sample
 from streamdet.training.dataset import LabelledImage, UInt8Array
-from streamdet.training.loader import SampleSet, batches
 from tests.rectangles import COLOURS_RGB, draw, labelled, random_objects
 
 SIZE = (160, 96)
@@ -125,46 +123,3 @@ def test_colours_change_but_not_beyond_the_rule() -> None:
     ]
     assert 128 * 0.69 < min(means) < 110
     assert 145 < max(means) < 128 * 1.31
-
-
-def sample_set(**changes: object) -> SampleSet:
-    fields: dict[str, object] = {"repeats": {}, "sizes": [SIZE] * 4 + [(128, 64)] * 2, "batch_size": 3}
-    fields |= {"rule": AugmentRule(), "seed": 7, "cache": False} | changes
-    chosen = SampleSet(IMAGES, **fields)  # type: ignore[arg-type]
-    chosen.read = read  # type: ignore[method-assign]
-    return chosen
-
-
-def test_a_batch_is_the_same_whoever_asks() -> None:
-    straight = [sample for number in range(6) for sample in sample_set()[number]]
-    backwards = [sample for number in reversed(range(6)) for sample in reversed(sample_set()[number])][::-1]
-    for a, b in zip(straight, backwards, strict=True):
-        np.testing.assert_array_equal(a.image_rgb, b.image_rgb)
-        np.testing.assert_array_equal(a.boxes_xyxy, b.boxes_xyxy)
-        assert a.paths == b.paths
-    other = [sample for number in range(6) for sample in sample_set(seed=8)[number]]
-    assert any(a.paths != b.paths for a, b in zip(straight, other, strict=True))
-
-
-def test_each_picture_comes_once_per_epoch_times_its_repeats() -> None:
-    rule = AugmentRule(mosaic=0)
-    plain = [sample.paths[0] for number in range(2) for sample in sample_set(rule=rule)[number]]
-    assert sorted(plain) == [f"picture {number}" for number in range(6)]
-    twice = sample_set(rule=rule, repeats={"drawn": 2})
-    paths = [sample.paths[0] for number in range(4) for sample in twice[number]]
-    assert sorted(paths) == sorted(plain * 2)
-    with pytest.raises(DataError, match="no picture to train on"):
-        sample_set(repeats={"drawn": 0})
-
-
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_worker_processes_change_nothing() -> None:
-    here, there = list(batches(sample_set(), 2, 0)), list(batches(sample_set(), 2, 2))
-    assert len(here) == len(there) == 4
-    assert [tuple(batch.images_rgb.shape) for batch in here] == [(3, 96, 160, 3)] * 2 + [(3, 64, 128, 3)] * 2
-    for a, b in zip(here, there, strict=True):
-        assert a.images_rgb.equal(b.images_rgb)
-        assert a.paths == b.paths
-        for first, second in zip(a.samples, b.samples, strict=True):
-            np.testing.assert_array_equal(first.boxes_xyxy, second.boxes_xyxy)
-            np.testing.assert_array_equal(first.region_labelled, second.region_labelled)

@@ -1,126 +1,80 @@
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from streamdet.errors import DataError
-from streamdet.training.dataset import read_coco, read_rgb, read_training_sets, read_validation_sets
-from tests.networks import CLASS_NAMES
-from tests.rectangles import coco, write_set
-
-GOOD = coco(
-    [
-        {"id": 5, "file_name": "a/one.png", "width": 64, "height": 48, "source": "cam1"},
-        {"id": 6, "file_name": "two.png", "width": 32, "height": 32, "labelled_category_ids": [21]},
-        {"id": 7, "file_name": "three.png", "width": 32, "height": 32, "not_exhaustive_category_ids": [1]},
-    ],
-    [
-        {"id": 1, "image_id": 5, "category_id": 11, "bbox": [10, 20, 30, 8]},
-        {"id": 2, "image_id": 5, "category_id": 1, "bbox": [0.5, 1, 3, 4], "iscrowd": 1},
-        {"id": 3, "image_id": 6, "category_id": 21, "bbox": [-1, 0, 34, 32], "iscrowd": 0},
-        {"id": 4, "image_id": 5, "category_id": 21, "bbox": [1, 1, 1, 1]},
-    ],
-)
+from streamdet.training.dataset import read_rgb, read_sets, read_training_sets, read_validation_sets
+from streamdet.training.formats.pictures import picture_size, size_fault
+from tests.rectangles import labelled, write_set
 
 
-def written(folder: Path, content: Any) -> Path:
-    path = folder / "labels.json"
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return path
-
-
-def test_good_labels(tmp_path: Path) -> None:
-    dataset = read_coco(written(tmp_path, GOOD))
-    assert dataset.name == "labels"
-    assert dataset.class_names == CLASS_NAMES  # ids 1, 11, 21
-    first, second, third = dataset.images
-    assert first.path == tmp_path / "images" / "a" / "one.png"
-    assert (first.width, first.height, first.source) == (64, 48, "cam1")
-    assert first.boxes_xyxy.tolist() == [[10, 20, 40, 28], [1, 1, 2, 2]]
-    assert first.class_ids.tolist() == [1, 2]
-    assert first.ignored_xyxy.tolist() == [[0.5, 1, 3.5, 5]]
-    assert first.ignored_class_ids.tolist() == [0]
-    assert first.labelled.tolist() == [True, True, True]
-    assert second.labelled.tolist() == [False, False, True]
-    assert second.source == "labels"
-    assert third.labelled.tolist() == [False, True, True]
-    assert third.boxes_xyxy.shape == third.ignored_xyxy.shape == (0, 4)
-    assert read_coco(written(tmp_path, GOOD), images_dir=Path("x")).images[1].path == Path("x/two.png")
-
-
-def set_box(*values: Any) -> Callable[[dict[str, Any]], None]:
-    def change(content: dict[str, Any]) -> None:
-        content["annotations"][0]["bbox"] = list(values)
-
-    return change
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (set_box(1, 2, 0, 4), r"annotation 1 of a/one\.png has the bbox \[1, 2, 0, 4\]; .* positive width"),
-        (set_box(1, 2, 3, -4), "positive width and height"),
-        (set_box(1, float("nan"), 3, 4), "positive width and height"),
-        (set_box(1, 2, 3), r"bbox \[1, 2, 3\]; it must be \[x, y, width, height\]"),
-        (set_box(1, 2, 3, "wide"), r"it must be \[x, y, width, height\]"),
-        (set_box(64, 2, 3, 4), "annotation 1 .* it lies outside the picture of 64x48"),
-        (set_box(2, -9, 3, 4), "it lies outside the picture of 64x48"),
-        (lambda c: c["annotations"][0].pop("bbox"), r"annotation 1 of a/one\.png has the bbox None"),
-        (lambda c: c["annotations"][0].update(category_id=4), r"annotation 1 has the category_id 4.*\(1, 11, 21\)"),
-        (lambda c: c["annotations"][0].update(image_id=99), "annotation 1 has the image_id 99"),
-        (lambda c: c["annotations"][0].pop("image_id"), "an entry has no 'image_id'"),
-        (lambda c: c["images"][0].pop("file_name"), "an entry has no 'file_name'"),
-        (lambda c: c["images"][1].update(id=5), "gives an image id to several images"),
-        (lambda c: c["images"][1].update(labelled_category_ids=[3]), r"two\.png names the category 3"),
-        (lambda c: c["images"][2].update(not_exhaustive_category_ids=[3]), r"three\.png names the category 3"),
-        (lambda c: c["categories"][1].update(name="car"), "has the categories car, car, bicycle; each needs a name"),
-        (lambda c: c.update(categories=[], annotations=[]), r"has the categories \(none\)"),
-        (lambda c: c.pop("annotations"), "an entry has no 'annotations'"),
-        (lambda c: c.update(images=3), "no COCO file that can be used"),
-        (lambda c: c["annotations"].append("x"), "no COCO file that can be used"),
-    ],
-)
-def test_bad_labels_are_named(tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str) -> None:
-    content = copy.deepcopy(GOOD)
-    change(content)
-    with pytest.raises(DataError, match=message) as caught:
-        read_coco(written(tmp_path, content))
-    assert str(caught.value).startswith(str(tmp_path / "labels.json"))
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"images": []}'])
-def test_files_that_are_no_coco(tmp_path: Path, content: str) -> None:
-    with pytest.raises(DataError, match=r"labels\.json is no COCO file"):
-        read_coco(written(tmp_path, content))
-
-
-def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"train\.json can't be read: No such file"):
+def test_no_labels(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no labels found in .*; looked for COCO \(train\.json\), YOLO"):
         read_training_sets([tmp_path])
+    write_set(tmp_path / "val.json", 2)
+    with pytest.raises(DataError, match="no training set in"):
+        read_training_sets([tmp_path])
+    assert [dataset.name for dataset in read_validation_sets([tmp_path])] == ["val"]
 
 
 def test_pictures_are_read_as_rgb_and_checked(tmp_path: Path) -> None:
-    image = read_coco(written(tmp_path, GOOD)).images[1]
-    image.path.parent.mkdir()
+    path = tmp_path / "two.png"
+    image = labelled(str(path), (32, 32))
     with pytest.raises(DataError, match=r"two\.png is missing"):
         read_rgb(image)
-    cv2.imwrite(str(image.path), np.full((32, 32, 3), (10, 20, 200), np.uint8))  # BGR
+    cv2.imwrite(str(path), np.full((32, 32, 3), (10, 20, 200), np.uint8))  # BGR
     pixels = read_rgb(image)
     assert pixels[0, 0].tolist() == [200, 20, 10]
     assert pixels.flags.c_contiguous
-    cv2.imwrite(str(image.path), np.zeros((32, 31, 3), np.uint8))
+    assert size_fault(image) is None
+    cv2.imwrite(str(path), np.zeros((32, 31, 3), np.uint8))
     with pytest.raises(DataError, match=r"two\.png has 31x32 pixels, its labels say 32x32"):
         read_rgb(image)
-    image.path.write_bytes(b"not a picture")
-    with pytest.raises(DataError, match=r"two\.png can't be decoded"):
-        read_rgb(image)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp"])
+@pytest.mark.parametrize("kept", [0.0, 0.03, 0.5, 0.98])
+def test_broken_pictures(tmp_path: Path, suffix: str, kept: float) -> None:
+    path = tmp_path / f"broken{suffix}"
+    noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
+    content = cv2.imencode(suffix, noise)[1].tobytes()
+    path.write_bytes(content)
+    read_rgb(labelled(str(path), (60, 40)))
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(DataError, match=r"broken\.\w+ can't be decoded: it is damaged, cut off or no picture"):
+        read_rgb(labelled(str(path), (60, 40)))
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"can't be read: Is a directory"):
+        read_rgb(labelled(str(tmp_path), (60, 40)))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(tmp_path: Path, suffix: str, orientation: int) -> None:
+    path = tmp_path / f"turned{suffix}"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (40, 24)).save(path, exif=exif)
+    upright = (40, 24) if orientation < 5 else (24, 40)
+    assert picture_size(path) == upright
+    image = labelled(str(path), upright)
+    assert read_rgb(image).shape == (*upright[::-1], 3)  # OpenCV agrees
+    assert size_fault(image) is None
+    if orientation >= 5:
+        unturned = labelled(str(path), (40, 24))
+        fault = size_fault(unturned)
+        assert fault is not None
+        assert fault.kind == "EXIF orientation"
+        with pytest.raises(DataError, match=r"EXIF orientation turns it to 24x40, .* for the unturned 40x24; label"):
+            read_rgb(unturned)
 
 
 def test_sets_of_several_folders(tmp_path: Path) -> None:
@@ -136,6 +90,27 @@ def test_sets_of_several_folders(tmp_path: Path) -> None:
     (tmp_path / "b" / "train.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"b has the classes lorry, person, bicycle, .*a has car, person, bicycle"):
         read_training_sets(folders)
+
+
+def test_classes_in_another_order_are_mapped_by_name(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        write_set(tmp_path / folder / "train.json", 4)
+        write_set(tmp_path / folder / "val.json", 4)
+    for path in (tmp_path / "b").glob("*.json"):
+        content = json.loads(path.read_text())
+        for category in content["categories"]:
+            category["id"] = 100 - category["id"]
+        for annotation in content["annotations"]:
+            annotation["category_id"] = 100 - annotation["category_id"]
+        content["images"][0]["labelled_category_ids"] = [99]  # car
+        path.write_text(json.dumps(content))
+    (a, b), validation = read_sets([tmp_path / "a", tmp_path / "b"])
+    assert a.class_names == b.class_names == ("car", "person", "bicycle")
+    assert all(dataset.class_names == a.class_names for dataset in validation)
+    for first, second in zip(a.images, b.images, strict=True):
+        assert first.class_ids.tolist() == second.class_ids.tolist()
+    assert b.images[0].labelled.tolist() == [True, False, False]
+    assert b.images[1].labelled.all()
 
 
 @pytest.mark.shared

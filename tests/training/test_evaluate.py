@@ -1,21 +1,24 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from streamdet.detection.detector import Detector
 from streamdet.detection.precision import Placement
-from streamdet.training.dataset import Dataset, LabelledImage, read_coco
-from streamdet.training.evaluate import evaluate, score
+from streamdet.training.dataset import Dataset, LabelledImage, read_rgb
+from streamdet.training.evaluate import evaluate, evaluation_detector, find_objects, score
+from streamdet.training.formats.coco import read_coco
 from streamdet.types import Detections
+from tests.findings import NAMES, pycocotools_says, random_findings
 from tests.networks import CLASS_NAMES, tiny_model
 from tests.rectangles import labelled, write_set
 
 SIZE = (200, 150)
+FLOAT32 = Placement(torch.device("cpu"), torch.float32)
 
 
 def dataset_of(*images: LabelledImage) -> Dataset:
@@ -41,10 +44,11 @@ def test_perfect_detections() -> None:
     assert scores.ap == scores.ap50 == scores.ap75 == pytest.approx(1)
     assert scores.ap_per_class["car"] == scores.ap50_per_class["person"] == pytest.approx(1)
     assert math.isnan(scores.ap50_per_class["bicycle"])
+    assert scores.ar_100 == scores.ar_10 == scores.ar_1 == scores.ar_medium == pytest.approx(1)
     assert scores.to_json() == {
-        "AP": 1.0,
-        "AP50": 1.0,
-        "AP75": 1.0,
+        **dict.fromkeys(("AP", "AP50", "AP75", "AP_medium", "AR_1", "AR_10", "AR_100", "AR_medium"), 1.0),
+        **dict.fromkeys(("AP_small", "AP_large", "AR_small", "AR_large")),
+        "AP_per_class": {"car": 1.0, "person": 1.0},
         "AP50_per_class": {"car": 1.0, "person": 1.0},
         "images": 3,
     }
@@ -90,65 +94,58 @@ def test_nothing_found_and_nothing_to_find() -> None:
         assert empty.to_json()["AP"] is None
 
 
-def iou(a: list[float], b: list[float]) -> float:
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(width, 0) * max(height, 0)
-    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
-
-
-def naive_ap(images: list[LabelledImage], detections: list[Detections], class_id: int, threshold: float) -> float:
-    """COCO's average precision, written down once more: greedy matching by score, 101 recall points."""
-    marks: list[tuple[float, bool]] = []
-    total = 0
-    for image, objects in zip(images, detections, strict=True):
-        truth = [box.tolist() for box, k in zip(image.boxes_xyxy, image.class_ids, strict=True) if k == class_id]
-        total += len(truth)
-        for box, confidence, name in objects:
-            if CLASS_NAMES.index(name) != class_id:
-                continue
-            overlaps = [iou(box.tolist(), other) for other in truth]
-            hit = bool(overlaps) and max(overlaps) >= threshold
-            if hit:
-                truth.pop(int(np.argmax(overlaps)))
-            marks.append((confidence, hit))
-    marks.sort(key=lambda mark: -mark[0])
-    hits = np.cumsum([hit for _, hit in marks])
-    precision, recall = hits / np.arange(1, len(marks) + 1), hits / total
-    return float(np.mean([max(precision[recall >= point], default=0.0) for point in np.linspace(0, 1, 101)]))
-
-
-def test_equal_to_a_naive_average_precision() -> None:
-    rng = np.random.default_rng(3)
-    images, detections = [], []
-    for number in range(12):
-        corners = rng.uniform(0, 150, (5, 2))
-        boxes = np.hstack([corners, corners + rng.uniform(15, 60, (5, 2))])
-        classes = rng.integers(0, 3, 5)
-        images.append(labelled(str(number), (220, 220), boxes.tolist(), classes.tolist()))
-        guesses = [
-            (box + rng.normal(0, 4, 4), float(rng.uniform()), int(k)) for box, k in zip(boxes, classes, strict=True)
-        ]
-        guesses += [
-            (box + 30, float(rng.uniform(0, 0.7)), int(k)) for box, k in zip(boxes, rng.integers(0, 3, 5), strict=True)
-        ]
-        detections.append(found(*((np.float32(box).tolist(), s, k) for box, s, k in guesses)))
-    scores = score(dataset_of(*images), detections)
-    per_class = {
-        name: [naive_ap(images, detections, k, t) for t in np.linspace(0.5, 0.95, 10)]
-        for k, name in enumerate(CLASS_NAMES)
-    }
-    for name, values in per_class.items():
-        assert scores.ap50_per_class[name] == pytest.approx(values[0], abs=1e-3)
-        assert scores.ap_per_class[name] == pytest.approx(np.mean(values), abs=1e-3)
-    assert 0.2 < scores.ap50 < 0.95
-    assert scores.ap75 == pytest.approx(np.mean([values[5] for values in per_class.values()]), abs=1e-3)
+@pytest.mark.parametrize(("seed", "unlabelled"), [(1, False), (2, False), (3, True), (4, True)])
+def test_equal_to_pycocotools(seed: int, unlabelled: bool) -> None:
+    dataset, found = random_findings(seed, unlabelled=unlabelled)
+    reference = pycocotools_says(dataset, found)
+    scores = score(dataset, found)
+    ours = [scores.ap, scores.ap50, scores.ap75, scores.ap_small, scores.ap_medium, scores.ap_large]
+    ours += [scores.ar_1, scores.ar_10, scores.ar_100, scores.ar_small, scores.ar_medium, scores.ar_large]
+    np.testing.assert_allclose(ours, reference.stats, rtol=0, atol=1e-6)
+    assert all(0.02 < value < 0.9 for value in ours)
+    assert len({round(value, 6) for value in ours}) >= 11  # none stands in another's place
+    precision = reference.eval["precision"][:, :, :, 0, 2]
+    for place, name in enumerate(NAMES):
+        if name == "bus":
+            assert math.isnan(scores.ap_per_class[name])
+            assert (precision[:, :, place] == -1).all()
+        else:
+            assert scores.ap_per_class[name] == pytest.approx(precision[:, :, place].mean(), abs=1e-6)
+            assert scores.ap50_per_class[name] == pytest.approx(precision[0, :, place].mean(), abs=1e-6)
+    assert scores.ap_per_class["sign"] == 0 < scores.ap_per_class["car"]
 
 
 def test_through_the_detector(tmp_path: Path) -> None:
     dataset = read_coco(write_set(tmp_path / "val.json", 5))
     done: list[int] = []
-    detector = Detector(tiny_model(), Placement(torch.device("cpu"), torch.float32))
+    detector = evaluation_detector(tiny_model(), FLOAT32)
     scores = evaluate(detector, dataset, batch=2, progress=done.append)
     assert done == [2, 2, 1]
     assert scores.images == 5
     assert 0 <= scores.ap50 < 0.5
+
+
+def test_pictures_of_one_shape_share_batches_and_come_back_in_order(tmp_path: Path) -> None:
+    flat = read_coco(write_set(tmp_path / "flat" / "val.json", 3, size=(96, 64))).images
+    high = read_coco(write_set(tmp_path / "high" / "val.json", 2, size=(64, 96))).images
+    mixed = [flat[0], high[0], flat[1], high[1], flat[2]]
+    done: list[int] = []
+    detector = evaluation_detector(tiny_model(), FLOAT32)
+    found = find_objects(detector, mixed, batch=8, progress=done.append)
+    assert done == [2, 3]
+    assert len(found.milliseconds) == 3  # without the first batch
+    assert (found.milliseconds > 0).all()
+    for image, detections in zip(mixed, found.detections, strict=True):
+        (alone,) = detector([read_rgb(image)])
+        assert len(detections) == len(alone) > 5
+        np.testing.assert_allclose(detections.scores, alone.scores, atol=1e-4)
+    assert find_objects(detector, []).detections == []
+
+
+def test_doubtful_objects_are_found_whatever_the_model_reports_to_users(tmp_path: Path) -> None:
+    model = tiny_model()
+    model = replace(model, card=replace(model.card, thresholds={"*": 0.9}))
+    (image,) = read_coco(write_set(tmp_path / "val.json", 1)).images
+    (detections,) = find_objects(evaluation_detector(model, FLOAT32), [image]).detections
+    assert len(detections) == 100
+    assert detections.scores.min() < 0.5

@@ -6,10 +6,8 @@ from torch import Tensor
 from torchvision.models.detection._utils import Matcher
 from torchvision.ops import box_iou
 
-from streamdet.training import matcher
-from streamdet.training.matcher import BELOW, BETWEEN, make_targets, match, overlap_of_anchor
+from streamdet.training.matcher import BELOW, BETWEEN, MatchRule, assign, make_targets, match, overlap_of_anchor
 
-THEIRS = Matcher(0.5, 0.4, allow_low_quality_matches=True)
 WHOLE = torch.tensor([[0.0, 0.0, 200.0, 200.0]])
 
 
@@ -19,16 +17,24 @@ def random_boxes(count: int, seed: int) -> Tensor:
     return torch.cat((corners, corners + 5 + torch.rand(count, 2, generator=generator) * 60), dim=1)
 
 
-def test_vectors_of_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("rescue", "matches"), [(True, [-1, 0, -2, 0, 0, 0]), (False, [-1, -1, -2, -2, 0, 0])])
+def test_vectors_of_the_reference(rescue: bool, matches: list[int]) -> None:
     iou = torch.tensor([[0.1, 0.39, 0.40, 0.49, 0.50, 0.9], [0.2, 0.3, 0.05, 0.30, 0.10, 0.0]])
-    monkeypatch.setattr(matcher, "box_iou", lambda boxes, anchors: iou)
-    assert match(torch.zeros(2, 4), torch.zeros(6, 4)).tolist() == [-1, 0, -2, 0, 0, 0]
+    assert assign(iou, MatchRule(rescue=rescue)).tolist() == matches
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_equal_to_torchvisions_matcher(seed: int) -> None:
+@pytest.mark.parametrize(("high", "low", "rescue"), [(0.5, 0.4, True), (0.5, 0.4, False), (0.6, 0.3, True)])
+def test_equal_to_torchvisions_matcher(seed: int, high: float, low: float, rescue: bool) -> None:
     anchors, boxes = random_boxes(400, seed), random_boxes(1 + seed % 7, 100 + seed)
-    assert torch.equal(match(boxes, anchors), THEIRS(box_iou(boxes, anchors)))
+    anchors[7], anchors[11] = boxes[0], boxes[0]  # a tie
+    theirs = Matcher(high, low, allow_low_quality_matches=rescue)
+    assert torch.equal(match(boxes, anchors, MatchRule(high, low, rescue)), theirs(box_iou(boxes, anchors)))
+
+
+def test_wrong_rules_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"negative_iou is 0\.6 and positive_iou is 0\.5; give"):
+        MatchRule(negative_iou=0.6)
 
 
 def test_an_object_that_meets_no_anchor_claims_none() -> None:
@@ -40,7 +46,9 @@ def test_an_object_that_meets_no_anchor_claims_none() -> None:
 
 def test_small_objects_get_their_best_anchor() -> None:
     anchors = torch.tensor([[0.0, 0.0, 32.0, 32.0], [32.0, 0.0, 64.0, 32.0]])
-    assert match(torch.tensor([[6.0, 6.0, 26.0, 26.0]]), anchors).tolist() == [0, BELOW]  # IoU 0.391
+    small = torch.tensor([[6.0, 6.0, 26.0, 26.0]])
+    assert match(small, anchors).tolist() == [0, BELOW]  # IoU 0.391
+    assert match(small, anchors, MatchRule(rescue=False)).tolist() == [BELOW, BELOW]
 
 
 def test_overlap() -> None:

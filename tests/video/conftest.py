@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.media import VP9_FAST, X265_QUIET, make_clip
+from tests.media import AV1_FAST, INTERLACED, VP9_FAST, X265_QUIET, make_clip
 
 SHARED_VIDEOS = Path(__file__).parents[3] / "shared" / "videos"
 AS_IS = {"avoid_negative_ts": "disabled"}
@@ -28,6 +28,13 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "audio.mkv": make_clip(folder / "audio.mkv", audio="aac", options={"bf": "2"}),
         "pcm.mov": make_clip(folder / "pcm.mov", audio="pcm_s16le"),
         "hevc.mp4": make_clip(folder / "hevc.mp4", codec="libx265", options=X265_QUIET),
+        "av1.mp4": make_clip(folder / "av1.mp4", codec="libsvtav1", options={**AV1_FAST, "g": "10"}),
+        "vfr_av1.mkv": make_clip(folder / "vfr_av1.mkv", codec="libsvtav1", pts=VFR_MS, time_base=ms, options=AV1_FAST),
+        "odd_av1.webm": make_clip(
+            folder / "odd_av1.webm", codec="libsvtav1", size=(161, 121), audio="libopus", options=AV1_FAST
+        ),
+        "interlaced.ts": make_clip(folder / "interlaced.ts", options=INTERLACED),
+        "interlaced_mpeg2.ts": make_clip(folder / "interlaced_mpeg2.ts", codec="mpeg2video", options=INTERLACED),
         "transport.ts": make_clip(folder / "transport.ts", audio="aac", container_options={"muxdelay": "0.7"}),
         "late.ts": make_clip(
             folder / "late.ts", pts=[126_003 + 3600 * k for k in range(30)], time_base=mpeg, container_options=AS_IS
@@ -64,6 +71,11 @@ CLIP_NAMES = (
     "audio.mkv",
     "pcm.mov",
     "hevc.mp4",
+    "av1.mp4",
+    "vfr_av1.mkv",
+    "odd_av1.webm",
+    "interlaced.ts",
+    "interlaced_mpeg2.ts",
     "transport.ts",
     "late.ts",
     "negative.ts",

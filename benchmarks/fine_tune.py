@@ -1,0 +1,305 @@
+"""The fine-tuning story: how many labelled frames of a new camera are needed, and from where to start.
+
+    python benchmarks/fine_tune.py --data ../shared/data --out runs/fine_tune [--frames 10,25,50,100,240] [--seeds 1]
+
+From some of `newcamera_train.json`'s frames (the first 10, 25, ... of a shuffled list) three starts are trained with
+the same number of samples: `model`, the shipped model with its heads; `backbone`, its backbone with a new pyramid and
+new heads; `imagenet`, an ImageNet backbone. Each is measured on `newcamera_test.json`, the camera's other days, and on
+`val_street.json`, which says what it forgot. `OUT` gets results.json, table.md and curve.png. Resumable: what is
+finished isn't done again, what was cut off goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from streamdet.detection.checkpoint import Model, ModelCard, load_model
+from streamdet.detection.models import find_model
+from streamdet.detection.precision import Placement, choose_placement
+from streamdet.detection.retinanet import RetinaNet
+from streamdet.errors import StreamdetError
+from streamdet.training.augment import AugmentRule
+from streamdet.training.dataset import Dataset, LabelledImage
+from streamdet.training.evaluate import evaluate, evaluation_detector
+from streamdet.training.formats.coco import read_coco
+from streamdet.training.progress import Progress
+from streamdet.training.recipe import recipe_for, training_sizes
+from streamdet.training.schedule import TrainOptions
+from streamdet.training.start import NONE, continue_network, start_network
+from streamdet.training.trainer import Trainer
+
+STARTS = {"model": "from the shipped model", "backbone": "its backbone, new heads", "imagenet": "ImageNet only"}
+TEST, OLD = "newcamera_test", "val_street"
+GOAL_AP50, GOAL_FRAMES = 0.60, 50
+YARDSTICK = (0.272, "NanoDet-m\nas it comes")
+"""AP50 of another detector on the new camera (the data's README)."""
+LINE_EVERY_S = 30.0
+
+
+@dataclass(frozen=True)
+class Story:
+    """What all runs share."""
+
+    out: Path
+    pictures: tuple[LabelledImage, ...]
+    tests: tuple[Dataset, ...]
+    model: str
+    weights: str
+    samples: int
+    minutes: float
+    placement: Placement
+
+    def frames(self, count: int, seed: int) -> list[LabelledImage]:
+        """The first `count` pictures in the seed's order: fewer are part of more."""
+        order = np.random.default_rng((seed, 0xF4A3E5)).permutation(len(self.pictures))
+        return [self.pictures[place] for place in order[:count]]
+
+    def run(self, start: str, count: int, seed: int) -> dict[str, Any]:
+        """The result of a run: the old one if it is finished, else it is done now."""
+        folder = self.out / f"{start}-{count}-seed{seed}"
+        path = folder / "result.json"
+        if path.exists():
+            return json.loads(path.read_text())
+        trainer = self._trainer(folder, start, count, seed)
+        if trainer.files.state.exists():
+            trainer.resume()
+        spent = folder / "seconds.txt"  # before it was cut off
+        before = float(spent.read_text()) if spent.exists() and trainer.step else 0.0
+        folder.mkdir(parents=True, exist_ok=True)
+        clock = Clock(f"{start}, {count} frames", self.minutes * 60 - before)
+
+        def show(progress: Progress) -> None:
+            clock.show(progress)
+            spent.write_text(f"{before + clock.seconds:.1f}")
+
+        outcome = trainer.run(show, asked_to_stop=clock.is_over)
+        result = {
+            "start": start,
+            "frames": count,
+            "seed": seed,
+            "samples": trainer.step * trainer.options.effective_batch,
+            "minutes": round((before + clock.seconds) / 60, 2),
+            "stopped_early": outcome.stopped,
+            "scores": self.measure(load_model(folder / "last.safetensors")),
+        }
+        write_json(path, result)
+        return result
+
+    def before(self) -> dict[str, Any]:
+        """Scores of the model as it is shipped."""
+        path = self.out / "before.json"
+        if not path.exists():
+            write_json(path, self.measure(find_model(self.model)))
+        before: dict[str, Any] = json.loads(path.read_text())
+        return before
+
+    def measure(self, model: Model) -> dict[str, Any]:
+        """Scores on each test set."""
+        detector = evaluation_detector(model, Placement(self.placement.device, torch.float32))
+        return {dataset.name: evaluate(detector, dataset).to_json() for dataset in self.tests}
+
+    def _trainer(self, folder: Path, start: str, count: int, seed: int) -> Trainer:
+        pictures = self.frames(count, seed)
+        recipe = recipe_for(count, "detector" if start == "model" else "backbone", "adamw")
+        network, card = self._network(start, seed)
+        options = TrainOptions(
+            images_seen=self.samples,
+            batch_size=min(recipe.batch_size, self.samples),
+            learning_rate=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            warmup=recipe.warmup,
+            average_decay=0.99,
+            sizes=training_sizes(pictures, card.input_rule),
+            frozen_stages=recipe.frozen_stages,
+            evaluate_every=self.samples,
+            seed=seed,
+            augment=AugmentRule(mosaic=0, scale=(0.6, 1.6)),
+        )
+        # Nothing is validated on the way: the last weights count, and nothing is picked by the test set.
+        return Trainer(folder, card, network, pictures, [], options, self.placement)
+
+    def _network(self, start: str, seed: int) -> tuple[RetinaNet, ModelCard]:
+        model = find_model(self.model)
+        classes, rule = self.tests[0].class_names, model.card.input_rule
+        if start == "model":
+            network, config, _ = continue_network(model, classes, seed)
+        else:
+            config = replace(model.card.config, num_classes=len(classes))
+            network, config = start_network(config, self.weights if start == "imagenet" else NONE, seed)
+        if start == "backbone":
+            network.backbone.body.load_state_dict(model.network.backbone.body.state_dict())
+        return network, ModelCard(start, classes, config, rule, {"*": 0.4})
+
+
+class Clock:
+    """Time spent training, and a line of progress now and then."""
+
+    def __init__(self, name: str, limit_s: float) -> None:
+        self.name = name
+        self.limit_s = limit_s
+        self._began = time.monotonic()
+        self._shown = self._began
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.monotonic() - self._began
+
+    def is_over(self) -> bool:
+        """The limit is reached."""
+        return self.seconds > self.limit_s
+
+    def show(self, progress: Progress) -> None:
+        """Print a line if it is time."""
+        if time.monotonic() - self._shown >= LINE_EVERY_S or progress.step == progress.steps:
+            self._shown = time.monotonic()
+            losses = f"loss {progress.classification_loss:.3f} + {progress.box_loss:.3f}"
+            speed = f"{progress.images_per_s:.1f} images/s"
+            print(f"  {self.name}: step {progress.step}/{progress.steps}, {losses}, {speed}", file=sys.stderr)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Aside first, then renamed."""
+    aside = path.with_suffix(".part")
+    aside.write_text(json.dumps(content, indent=2) + "\n")
+    aside.replace(path)
+
+
+def values(results: Sequence[dict[str, Any]], start: str, frames: int, name: str) -> list[float]:
+    """AP50 on a set, one value per seed."""
+    runs = [run for run in results if run["start"] == start and run["frames"] == frames]
+    return [run["scores"][name]["AP50"] for run in runs]
+
+
+def mean_and_spread(numbers: Sequence[float]) -> str:
+    """As in the table: "0.612 ± 0.011"."""
+    if not numbers:
+        return "–"
+    mean = f"{statistics.mean(numbers):.3f}"
+    return mean if len(numbers) == 1 else f"{mean} ± {statistics.stdev(numbers):.3f}"
+
+
+def make_table(results: Sequence[dict[str, Any]], before: dict[str, Any]) -> str:
+    """Markdown: AP50 by frames and start; minutes; what was forgotten."""
+    header = ["frames", *STARTS.values(), "minutes", f"{OLD} after"]
+    lines = [
+        "AP50 on newcamera_test, the camera's other days. For the start from the shipped model also: minutes of "
+        "training, and AP50 on val_street after it.",
+        "",
+        f"| {' | '.join(header)} |",
+        f"|{'---:|' * len(header)}",
+        f"| 0 | {before[TEST]['AP50']:.3f} | – | – | 0 | {before[OLD]['AP50']:.3f} |",
+    ]
+    for frames in sorted({run["frames"] for run in results}):
+        own = [run for run in results if run["start"] == "model" and run["frames"] == frames]
+        minutes = f"{statistics.mean(run['minutes'] for run in own):.1f}" if own else "–"
+        cells = [mean_and_spread(values(results, start, frames, TEST)) for start in STARTS]
+        lines.append(
+            f"| {frames} | {' | '.join(cells)} | {minutes} | {mean_and_spread(values(results, 'model', frames, OLD))} |"
+        )
+    if cut := [f"{run['start']} with {run['frames']} frames" for run in results if run["stopped_early"]]:
+        lines += ["", f"Stopped at the time limit: {', '.join(cut)}."]
+    return "\n".join(lines) + "\n"
+
+
+def draw_curve(results: Sequence[dict[str, Any]], before: dict[str, Any], path: Path) -> None:
+    """AP50 on the new camera against the number of frames, a line for each start."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7.2, 4.2), dpi=130, layout="constrained")
+    counts = sorted({run["frames"] for run in results})
+    for (start, label), colour in zip(STARTS.items(), ("#0b6e4f", "#2f6fb0", "#b5541c"), strict=True):
+        points = [(count, found) for count in counts if (found := values(results, start, count, TEST))]
+        if points:
+            x = [count for count, _ in points]
+            y = [statistics.mean(found) for _, found in points]
+            axes.plot(x, y, "o-", color=colour, linewidth=2, markersize=5, label=label)
+            if max(len(found) for _, found in points) > 1:
+                axes.fill_between(
+                    x, [min(f) for _, f in points], [max(f) for _, f in points], color=colour, alpha=0.15, linewidth=0
+                )
+    for level, text in ((before[TEST]["AP50"], "shipped model,\nnot fine-tuned"), YARDSTICK):
+        axes.axhline(level, color="#777777", linewidth=1, linestyle="--", zorder=1)
+        upper = level >= max(before[TEST]["AP50"], YARDSTICK[0])
+        axes.annotate(
+            text,
+            (1.01, level),
+            xycoords=("axes fraction", "data"),
+            verticalalignment="bottom" if upper else "top",  # beside the picture, where no curve can be
+            fontsize=8.5,
+            color="#555555",
+        )
+    axes.set_xscale("log")
+    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.minorticks_off()
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("labelled frames of the new camera")
+    axes.set_ylabel("AP50 on its other days")
+    axes.grid(color="#e3e3e3", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="upper left")
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Run what is missing; write the table and the picture after each run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with newcamera_*.json and val_street.json")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the runs, the table and the picture")
+    parser.add_argument("--frames", default="10,25,50,100,240", help="how many labelled frames")
+    parser.add_argument("--starts", default=",".join(STARTS), help="what to start from")
+    parser.add_argument("--seeds", type=int, default=1, help="choices of the frames")
+    parser.add_argument("--model", default="street", help="the shipped model: a name, a folder or a file")
+    parser.add_argument("--weights", default="imagenet", help="ImageNet's: imagenet (fetched), or a .pth file")
+    parser.add_argument("--images", type=int, default=2800, help="samples per run")
+    parser.add_argument("--minutes", type=float, default=19, help="a run is stopped after so many")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    chosen = parser.parse_args()
+    counts, starts = [int(count) for count in chosen.frames.split(",")], chosen.starts.split(",")
+    if unknown := [start for start in starts if start not in STARTS]:
+        raise SystemExit(f"--starts names {', '.join(unknown)}; choose among {', '.join(STARTS)}")
+    try:
+        pictures = read_coco(chosen.data / "newcamera_train.json").images
+        tests = tuple(read_coco(chosen.data / f"{name}.json") for name in (TEST, OLD))
+        if max(counts) > len(pictures) or min(counts) < 1:
+            raise SystemExit(f"--frames is {chosen.frames}; there are {len(pictures)} frames, give 1 to that many")
+        placement = choose_placement(chosen.device, "auto")
+        story = Story(
+            chosen.out, pictures, tests, chosen.model, chosen.weights, chosen.images, chosen.minutes, placement
+        )
+        chosen.out.mkdir(parents=True, exist_ok=True)
+        before = story.before()
+        results: list[dict[str, Any]] = []
+        # The model's own start first, and all counts before the next seed: what matters most is there soonest.
+        todo = [(start, count, seed) for seed in range(chosen.seeds) for start in starts for count in counts]
+        for number, (start, count, seed) in enumerate(todo, 1):
+            print(f"{number}/{len(todo)} {start}, {count} frames, seed {seed}", file=sys.stderr)
+            results.append(story.run(start, count, seed))
+            write_json(chosen.out / "results.json", {"before": before, "runs": results})
+            (chosen.out / "table.md").write_text(make_table(results, before))
+            draw_curve(results, before, chosen.out / "curve.png")
+    except StreamdetError as error:
+        raise SystemExit(str(error)) from error
+    print((chosen.out / "table.md").read_text())
+    goal = values(results, "model", GOAL_FRAMES, TEST)
+    if goal:
+        print(f"goal: {GOAL_AP50:.2f} from {GOAL_FRAMES} frames; reached {mean_and_spread(goal)}")
+
+
+if __name__ == "__main__":
+    main()

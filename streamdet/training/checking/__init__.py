@@ -1,0 +1,1 @@
+"""Looking at labelled pictures before any training: faults, near-copies, anchor coverage, splits by clip."""

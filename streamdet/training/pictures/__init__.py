@@ -1,0 +1,1 @@
+"""Pictures of a training run, and the report that gathers them."""

@@ -108,6 +108,9 @@ def batches(samples: SampleSet, first: int, workers: int, *, pin: bool = False) 
 
     Raises DataError when a picture can't be read, StreamdetError when a worker was killed.
     """
+    if workers:
+        # OpenCV's threads don't survive a fork, and a worker that wanted to stop them would wait for ever: stop them here.
+        cv2.setNumThreads(1)
     loader = torch.utils.data.DataLoader(
         samples,
         batch_size=None,
@@ -147,4 +150,3 @@ def _begin_work(_: int) -> None:
     # when it tells them to, or when it is gone.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    cv2.setNumThreads(1)

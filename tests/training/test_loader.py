@@ -94,6 +94,18 @@ def test_neither_workers_nor_memory_change_a_sample(images: list[LabelledImage],
         assert_same(list(a.samples), list(b.samples))
 
 
+@FORKED
+@pytest.mark.timeout(60)  # it waited forever
+def test_workers_start_where_opencv_has_threads(images: list[LabelledImage]) -> None:
+    threads = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(4)
+        cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (9, 9), 0)  # starts them
+        assert len(list(batches(sample_set(images), 2, 2))) == 4
+    finally:
+        cv2.setNumThreads(threads)
+
+
 def test_a_picture_is_decoded_once_and_reduced_to_what_a_sample_may_show(images: list[LabelledImage]) -> None:
     cache = PictureCache(images, [SIZE, (128, 64)], 1.5, 1 << 30)
     assert cache.kept == 6

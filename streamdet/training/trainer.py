@@ -126,13 +126,15 @@ class Trainer:
                 evaluated = self.step % options.evaluate_every_steps == 0 or self.step == self.steps
                 if evaluated:
                     scores = self.evaluate()
-                    self.save(scores)
-                elif result.stop or time.perf_counter() > self._save_at:
-                    self.save(None)
                 speed = pace.look()  # images per second, share of waiting
                 if evaluated or note or result.stop or self.step % log_every == 0:
                     self.files.log(self.step, result, rate, scores if evaluated else {}, speed[0])
                     pace.begin_anew()
+                # After the log: killed between the two, the resumed run drops and repeats a row; it would lack it else.
+                if evaluated:
+                    self.save(scores)
+                elif result.stop or time.perf_counter() > self._save_at:
+                    self.save(None)
                 counts, losses = (self.step, self.steps, first_step), (result.classification_loss, result.box_loss)
                 show(Progress(*counts, *losses, rate, *speed, note, scores if evaluated else None))
                 if result.stop and self.step < self.steps:

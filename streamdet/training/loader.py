@@ -109,7 +109,7 @@ def batches(samples: SampleSet, first: int, workers: int, *, pin: bool = False) 
     Raises DataError when a picture can't be read, StreamdetError when a worker was killed.
     """
     if workers:
-        # OpenCV's threads don't survive a fork, and a worker that wanted to stop them would wait for ever: stop them here.
+        # OpenCV's threads don't survive a fork, and a worker that wanted to stop them would wait for ever: so here.
         cv2.setNumThreads(1)
     loader = torch.utils.data.DataLoader(
         samples,

@@ -71,6 +71,39 @@ class RunOptions:
         return self.out or Path(f"{Path(self.source).stem or Path(self.source).resolve().name}.annotated.mp4")
 
 
+@dataclass(frozen=True, slots=True)
+class LiveOptions:
+    """How live sources are read. The defaults' reasons: docs/decisions.md."""
+
+    transport: Literal["tcp", "udp"] = "tcp"
+    """Of RTSP."""
+    open_timeout_s: float = 5.0
+    """A source that doesn't answer within this time is given up and tried again."""
+    read_timeout_s: float = 10.0
+    """No packet for this long is a stall: the connection is made anew."""
+    max_age_s: float = 0.5
+    """Frames older than this, counted from the arrival of their packet, are dropped before detection."""
+    every_frame: bool = False
+    """Queue frames (up to `queue_frames`) instead of taking the newest only; nothing is dropped for its age."""
+    queue_frames: int = 64
+    """Most frames that wait with `every_frame`; the oldest is dropped, and counted, when there are more."""
+    backoff_first_s: float = 0.5
+    backoff_most_s: float = 30.0
+    settled_after_s: float = 10.0
+    """Seconds of good frames after which the next back-off begins from the first step again."""
+    frozen_warn_s: float = 15.0
+    """An unchanging picture for this long is a warning, ..."""
+    frozen_reconnect_s: float = 30.0
+    """... for this long a reason to connect anew."""
+
+    def __post_init__(self) -> None:
+        for name in ("open_timeout_s", "read_timeout_s", "max_age_s", "backoff_first_s"):
+            value = getattr(self, name)
+            if not 0 < value < float("inf"):
+                option = f"--{name.removesuffix('_s').replace('_', '-')}"
+                raise UsageError(f"{option} is {value:g} s; give a time above 0")
+
+
 def parse_size(text: str | None) -> tuple[int, int] | None:
     """Short and long side from "480x800" or "480" (long side: 5/3 of it). Raises UsageError."""
     if text is None:

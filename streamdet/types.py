@@ -38,6 +38,12 @@ class Frame:
     """Monotonic clock when the packet arrived."""
     damaged: bool = False
     """True when the decoder concealed damage: the picture may be wrong in parts."""
+    session: int = 0
+    """Of a live source: number of the connection that gave it, from 0. `pts` of two sessions can't be compared."""
+    utc_s: float | None = None
+    """Of a live source: wall clock of this machine when the packet arrived, in seconds since 1970 (UTC)."""
+    camera_utc_s: float | None = None
+    """The camera's wall clock when it took the picture (RTCP), seconds since 1970 (UTC); None where it doesn't tell."""
 
     @property
     def time_s(self) -> float:

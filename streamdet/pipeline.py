@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from streamdet.channel import Channel, ChannelClosedError
 from streamdet.errors import StreamdetError
-from streamdet.report import RunReport
+from streamdet.report import RunReport, StageTimes
 from streamdet.types import DetectedFrame, Detections, Frame
 
 if TYPE_CHECKING:
@@ -193,7 +193,18 @@ def _detected_bytes(detected: DetectedFrame) -> int:
     return detected.frame.nbytes
 
 
-def detect_batch(detector: Detector, frames: list[Frame], report: RunReport) -> list[Detections]:
+class BatchReport(Protocol):
+    """The part of a report that a batch is told to."""
+
+    batch: int
+    notes: list[str]
+    input_size_wh: tuple[int, int] | None
+
+    def stage(self, name: str) -> StageTimes:
+        """Times of a stage."""
+
+
+def detect_batch(detector: Detector, frames: list[Frame], report: BatchReport) -> list[Detections]:
     """Detections of `frames`. When memory runs out the batch is halved, for good and with a note, and tried again.
 
     Raises StreamdetError when memory does not even suffice for one frame.

@@ -192,12 +192,8 @@ class RunReport:
 
     def exit_code(self, strict: bool = False) -> int:
         """What the process should exit with; with `strict`, frames lost, damaged or dropped make a run partial."""
-        if self.verdict == "failed":
-            return self.failed_exit_code
-        if self.verdict == "interrupted":
-            return EXIT_INTERRUPTED
         flawed = self.frames.lost or self.frames.damaged or self.frames.dropped
-        return EXIT_PARTIAL if self.verdict == "partial" or (strict and flawed) else EXIT_COMPLETE
+        return exit_code_of(self.verdict, self.failed_exit_code, flawed=strict and bool(flawed))
 
     def to_dict(self) -> dict[str, object]:
         """The content of run.json."""
@@ -222,27 +218,38 @@ class RunReport:
             "outputs": self.outputs,
         }
 
-    def to_json(self) -> str:
-        """The text of run.json."""
-        # str() for what a source's description may hold: a Path, a Fraction.
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, default=str) + "\n"
-
     def write(self, path: Path) -> None:
         """Write run.json, aside first and then renamed, so that a half-written one is never seen.
 
         Raises:
             OutputError: the file can't be written.
         """
-        aside = path.with_name(path.name + ".part")
-        try:
-            aside.write_text(self.to_json(), encoding="utf-8", errors="backslashreplace")  # JSON's own escapes
-            aside.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                aside.unlink()
-            raise OutputError(
-                f"cannot write the report {path}: {error.strerror or error}; choose another place for --report"
-            ) from error
+        write_json(path, self.to_dict())
+
+
+def exit_code_of(verdict: Verdict, failed_exit_code: int, *, flawed: bool) -> int:
+    """What the process should exit with; `flawed`: something is missing inside, and the user doesn't accept that."""
+    if verdict == "failed":
+        return failed_exit_code
+    if verdict == "interrupted":
+        return EXIT_INTERRUPTED
+    return EXIT_PARTIAL if verdict == "partial" or flawed else EXIT_COMPLETE
+
+
+def write_json(path: Path, content: Mapping[str, object]) -> None:
+    """Write a report, aside first and then renamed. Raises OutputError when the file can't be written."""
+    # str() for what a source's description may hold: a Path, a Fraction.
+    text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+    aside = path.with_name(path.name + ".part")
+    try:
+        aside.write_text(text, encoding="utf-8", errors="backslashreplace")  # JSON's own escapes
+        aside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            aside.unlink()
+        raise OutputError(
+            f"cannot write the report {path}: {error.strerror or error}; choose another place for --report"
+        ) from error
 
 
 def _frames(n: int) -> str:

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from streamdet.errors import OutputError
+from streamdet.live.pipeline import NEWER, STOPPED, TOO_OLD, LiveCamera, LivePipeline
+from streamdet.live.report import LiveReport
+from streamdet.live.selection import Selection
+from streamdet.options import LiveOptions
+from streamdet.types import DetectedFrame, Detections, Frame
+from streamdet.video.base import SourceInfo
+from streamdet.video.live.status import LiveCounts, SourceState, SourceStatus
+
+EVERYTHING = Selection(np.zeros(1, np.float32))
+
+
+class FakeSource:
+    """Gives frames at a rate; `fails_after` frames it raises."""
+
+    info: SourceInfo | None = None
+
+    def __init__(self, name: str, frames: int | None, rate: float, *, age_s: float = 0.0) -> None:
+        self.name = name
+        self.counts = LiveCounts()
+        self.state = SourceState.CONNECTING
+        self._frames, self._rate, self._age_s = frames, rate, age_s
+        self._stopped = threading.Event()
+
+    @property
+    def status(self) -> SourceStatus:
+        return SourceStatus(self.state, 0.0)
+
+    def frames(self) -> Iterator[Frame]:
+        picture = av.VideoFrame(64, 48, "yuv420p")
+        self.state = SourceState.LIVE
+        for index in itertools.count() if self._frames is None else range(self._frames):
+            if self._stopped.wait(1 / self._rate):
+                break
+            self.counts.decoded += 1
+            yield Frame(picture, self.name, index, index, Fraction(1, 25), time.monotonic() - self._age_s)
+        self.state = SourceState.ENDED
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+
+class FakeDetector:
+    """One box per picture; takes a while."""
+
+    class placement:  # noqa: N801
+        device = "cpu"
+
+    seconds: dict[str, float] = {}  # noqa: RUF012
+    input_size_wh = (64, 64)
+
+    def __init__(self, takes_s: float = 0.0) -> None:
+        self.takes_s = takes_s
+        self.batches: list[int] = []
+
+    def __call__(self, pictures: list[av.VideoFrame]) -> list[Detections]:
+        time.sleep(self.takes_s)
+        self.batches.append(len(pictures))
+        one = (np.array([[1, 2, 30, 40]], np.float32), np.array([0.9], np.float32), np.zeros(1, np.int64), ("car",))
+        return [Detections(*one) for _ in pictures]
+
+
+class Kept:
+    """A sink that keeps what it got."""
+
+    def __init__(self, fails_at: int | None = None, takes_s: float = 0.0) -> None:
+        self.notes: list[str] = []
+        self.frames: list[Frame] = []
+        self.gone_calls = 0
+        self.finished: bool | None = None
+        self.fails_at, self.takes_s = fails_at, takes_s
+
+    def write(self, detected: DetectedFrame) -> bool:
+        time.sleep(self.takes_s)
+        if len(self.frames) == self.fails_at:
+            raise OutputError("the disk is full: make room")
+        self.frames.append(detected.frame)
+        return True
+
+    def gone(self, status: SourceStatus, now_s: float) -> None:
+        self.gone_calls += 1
+
+    def finish(self, *, complete: bool) -> None:
+        self.finished = complete
+
+    def close(self) -> None:
+        pass
+
+
+def run(pipeline: LivePipeline, seconds: float | None = None) -> None:
+    ends = None if seconds is None else time.monotonic() + seconds
+
+    def tick() -> None:
+        if ends is not None and time.monotonic() > ends:
+            pipeline.stop("the test")
+
+    pipeline.run(tick, 0.02)
+
+
+def assert_accounted(pipeline: LivePipeline) -> None:
+    for camera in pipeline.report.cameras:
+        assert camera.discrepancies() == []
+
+
+def test_finite_sources_end_the_run_and_every_frame_is_accounted_for() -> None:
+    pipeline = LivePipeline(FakeDetector(), LiveReport(batch=4))  # type: ignore[arg-type]
+    sinks = [Kept(), Kept()]
+    for place, sink in enumerate(sinks):
+        source = FakeSource(f"cam{place}", 10 + place, 200)
+        pipeline.add(LiveCamera(source, EVERYTHING, [sink], LiveOptions()))
+    run(pipeline)
+    pipeline.report.conclude(stopped_by=None, as_asked=True)
+    assert pipeline.report.exit_code() == 0
+    assert_accounted(pipeline)
+    assert all(sink.finished is True and sink.frames for sink in sinks)
+
+
+def test_the_newest_frame_wins_and_the_others_are_counted() -> None:
+    pipeline = LivePipeline(FakeDetector(0.1), LiveReport())  # type: ignore[arg-type]
+    pipeline.add(LiveCamera(FakeSource("fast", 60, 100), EVERYTHING, [], LiveOptions()))
+    run(pipeline)
+    [camera] = pipeline.report.cameras
+    assert camera.dropped[NEWER] > camera.detected > 0
+    assert_accounted(pipeline)
+
+
+def test_every_frame_waits_its_turn_when_asked() -> None:
+    pipeline = LivePipeline(FakeDetector(0.02), LiveReport(batch=8))  # type: ignore[arg-type]
+    pipeline.add(LiveCamera(FakeSource("fast", 40, 200), EVERYTHING, [], LiveOptions(every_frame=True)))
+    run(pipeline)
+    [camera] = pipeline.report.cameras
+    assert camera.detected == 40
+    assert not camera.dropped
+
+
+def test_old_frames_are_dropped_for_their_age() -> None:
+    pipeline = LivePipeline(FakeDetector(), LiveReport())  # type: ignore[arg-type]
+    pipeline.add(LiveCamera(FakeSource("late", 5, 100, age_s=2.0), EVERYTHING, [], LiveOptions(max_age_s=0.5)))
+    run(pipeline)
+    [camera] = pipeline.report.cameras
+    assert camera.detected == 0
+    assert camera.dropped[TOO_OLD] + camera.dropped[NEWER] == 5
+    assert camera.dropped[TOO_OLD] > 0
+
+
+def test_a_fast_camera_does_not_starve_a_slow_one() -> None:
+    pipeline = LivePipeline(FakeDetector(0.02), LiveReport())  # type: ignore[arg-type]
+    pipeline.add(LiveCamera(FakeSource("fast", None, 500), EVERYTHING, [], LiveOptions()))
+    pipeline.add(LiveCamera(FakeSource("slow", 10, 12), EVERYTHING, [], LiveOptions()))
+    run(pipeline, 1.5)
+    slow = pipeline.report.cameras[1]
+    assert slow.detected == 10
+    assert_accounted(pipeline)
+
+
+def test_a_stop_counts_what_was_waiting() -> None:
+    pipeline = LivePipeline(FakeDetector(0.05), LiveReport())  # type: ignore[arg-type]
+    sink = Kept()
+    pipeline.add(LiveCamera(FakeSource("cam", None, 300), EVERYTHING, [sink], LiveOptions(every_frame=True)))
+    run(pipeline, 0.4)
+    pipeline.report.conclude(stopped_by=pipeline.stop_reason, as_asked=False)
+    assert pipeline.report.exit_code() == 130
+    assert pipeline.report.cameras[0].dropped[STOPPED] > 0
+    assert len(sink.frames) == pipeline.report.cameras[0].detected
+    assert_accounted(pipeline)
+
+
+def test_a_failing_output_is_closed_and_the_rest_goes_on() -> None:
+    pipeline = LivePipeline(FakeDetector(), LiveReport())  # type: ignore[arg-type]
+    bad, good = Kept(fails_at=3), Kept()
+    pipeline.add(LiveCamera(FakeSource("bad", 20, 100), EVERYTHING, [bad], LiveOptions()))
+    pipeline.add(LiveCamera(FakeSource("good", 20, 100), EVERYTHING, [good], LiveOptions()))
+    run(pipeline)
+    pipeline.report.conclude(stopped_by=None, as_asked=True)
+    assert pipeline.report.exit_code() == 5
+    assert "the disk is full" in pipeline.report.reason
+    assert pipeline.report.cameras[1].written == pipeline.report.cameras[1].detected
+    assert_accounted(pipeline)
+
+
+def test_an_output_that_is_too_slow_loses_frames_and_says_so() -> None:
+    pipeline = LivePipeline(FakeDetector(), LiveReport())  # type: ignore[arg-type]
+    pipeline.add(LiveCamera(FakeSource("cam", 60, 300), EVERYTHING, [Kept(takes_s=0.02)], LiveOptions()))
+    run(pipeline)
+    assert pipeline.report.cameras[0].unwritten["output behind"] > 0
+    assert_accounted(pipeline)
+
+
+def test_a_camera_can_be_added_and_removed_while_the_run_goes_on() -> None:
+    pipeline = LivePipeline(FakeDetector(), LiveReport())  # type: ignore[arg-type]
+    first, sink = FakeSource("first", None, 100), Kept()
+    pipeline.add(LiveCamera(first, EVERYTHING, [sink], LiveOptions()))
+    began = time.monotonic()
+    added = False
+
+    def tick() -> None:
+        nonlocal added
+        if not added and time.monotonic() - began > 0.2:
+            added = True
+            pipeline.add(LiveCamera(FakeSource("second", 10, 100), EVERYTHING, [], LiveOptions()))
+            pipeline.remove(pipeline.cameras[0])
+
+    pipeline.run(tick, 0.02)
+    assert [camera.name for camera in pipeline.report.cameras] == ["first", "second"]
+    assert pipeline.report.cameras[1].detected == 10
+    assert sink.finished is True
+    assert_accounted(pipeline)
+
+
+def test_an_unexpected_error_of_a_source_ends_the_run() -> None:
+    class Broken(FakeSource):
+        def frames(self) -> Iterator[Frame]:
+            yield from super().frames()
+            raise RuntimeError("a bug")
+
+    pipeline = LivePipeline(FakeDetector(), LiveReport())  # type: ignore[arg-type]
+    pipeline.add(LiveCamera(Broken("cam", 3, 100), EVERYTHING, [], LiveOptions()))
+    pipeline.add(LiveCamera(FakeSource("other", None, 100), EVERYTHING, [], LiveOptions()))
+    with pytest.raises(RuntimeError, match="a bug"):
+        run(pipeline)
+
+
+def test_selection_takes_thresholds_and_the_region() -> None:
+    boxes = np.array([[0, 0, 10, 10], [40, 20, 60, 40], [40, 20, 60, 40]], np.float32)
+    found = Detections(boxes, np.array([0.9, 0.8, 0.3], np.float32), np.array([0, 0, 1]), ("car", "bus"))
+    thresholds = np.array([0.5, 0.5], np.float32)
+    assert len(Selection(thresholds)(found, 100, 60)) == 2
+    assert Selection(thresholds, (0.3, 0.3, 1, 1))(found, 100, 60).boxes_xyxy.tolist() == [[40, 20, 60, 40]]
+    assert len(Selection(thresholds, (0, 0, 20, 20))(found, 100, 60)) == 1
+    assert len(Selection(np.array([np.inf, 0.2], np.float32))(found, 100, 60)) == 1

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.live_servers import rtsp
+
 SHARED = Path(__file__).parents[2] / "shared"
 FOREIGN_THREADS = ("QueueFeederThread",)  # multiprocessing's, of torch's data loader: a daemon that ends on its own
 THREADS_END_WITHIN_S = 3.0
@@ -21,6 +23,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if os.environ.get("STREAMDET_REQUIRE_GPU") == "1":
                 pytest.fail("no CUDA device, and STREAMDET_REQUIRE_GPU=1 asks for one")
             pytest.skip("needs a CUDA device")
+    if item.get_closest_marker("rtsp") and (reason := rtsp.missing()):
+        if os.environ.get("CI"):
+            pytest.fail(f"{reason}; in CI these tests must run")
+        pytest.skip(reason)
     if item.get_closest_marker("shared") and not SHARED.is_dir():
         if os.environ.get("CI"):
             pytest.fail(f"{SHARED} is missing, and in CI the tests that need it must run")

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torchvision.models.detection import retinanet_resnet50_fpn_v2
 
-from streamdet.cli.run import run_file
+from streamdet.cli.file_run import run_file
 from streamdet.options import RunOptions
 
 HISTORY = Path(__file__).with_name("HISTORY.md")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +10,9 @@ from streamdet.errors import UsageError
 
 Quality = Literal["small", "balanced", "high"]
 """File size of the annotated video against its fidelity."""
+
+
+Transport = Literal["tcp", "udp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ class RunOptions:
 class LiveOptions:
     """How live sources are read. The defaults' reasons: docs/decisions.md."""
 
-    transport: Literal["tcp", "udp"] = "tcp"
+    transport: Transport = "tcp"
     """Of RTSP."""
     open_timeout_s: float = 5.0
     """A source that doesn't answer within this time is given up and tried again."""
@@ -102,6 +105,67 @@ class LiveOptions:
             if not 0 < value < float("inf"):
                 option = f"--{name.removesuffix('_s').replace('_', '-')}"
                 raise UsageError(f"{option} is {value:g} s; give a time above 0")
+
+
+DISK_RESERVE_BYTES = 500_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRunOptions:
+    """The choices of `streamdet run` for cameras and streams."""
+
+    sources: tuple[str, ...] = ()
+    """As typed: they may hold passwords."""
+    config: Path | None = None
+    """File of cameras, instead of `sources`."""
+    netrc: Path | None = None
+    """File to look passwords up in."""
+    out: str | None = None
+    """A folder for recordings, a file (one source), or an address to push to; may hold a password."""
+    video: bool = True
+    segment_s: float | None = None
+    """Length of a recording's segments; None: one file."""
+    keep_s: float | None = None
+    """Finished segments older than this are deleted."""
+    max_bytes: int | None = None
+    """The oldest finished segments are deleted when all together are larger."""
+    reserve_bytes: int = DISK_RESERVE_BYTES
+    """With less room on the disk recording stops, until there is room again."""
+    show: bool = False
+    """A window."""
+    jsonl: str | None = None
+    report: Path | None = None
+    model: str = "street"
+    conf: float | None = None
+    classes: tuple[str, ...] | None = None
+    end_s: float | None = None
+    """Stop after so many seconds."""
+    every: int = 1
+    device: str = "auto"
+    precision: str = "auto"
+    batch: int | None = None
+    """Most frames in one pass of the network; None: 8 on a GPU, 1 on a CPU."""
+    size: tuple[int, int] | None = None
+    quality: Quality = "balanced"
+    overwrite: bool = False
+    strict: bool = False
+    require_all: bool = False
+    """Fail when one of the sources doesn't answer at the start."""
+    live: LiveOptions = field(default_factory=LiveOptions)
+
+    def __post_init__(self) -> None:
+        if self.batch is not None and self.batch < 1:
+            raise UsageError(f"--batch is {self.batch}; give 1 or more")
+        if self.every < 1:
+            raise UsageError(f"--every is {self.every}; give 1 (every picture) or more")
+        if self.conf is not None and not 0 < self.conf < 1:
+            raise UsageError(f"--conf is {self.conf}; give a number between 0 and 1, such as 0.4")
+        if self.config is not None and self.sources:
+            raise UsageError("--config names the sources: leave them out of the command, or put them into the file")
+        if not self.video and self.out is not None:
+            raise UsageError("--out and --no-video contradict each other; leave one out")
+        if not self.video and not self.show and self.jsonl is None:
+            raise UsageError("--no-video leaves nothing to write; add --jsonl FILE or --show")
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

@@ -45,6 +45,9 @@ class Frame:
     camera_utc_s: float | None = None
     """The camera's wall clock when it took the picture (RTCP), seconds since 1970 (UTC); None where it doesn't tell."""
 
+    file_name: str | None = None
+    """Of a picture file: its name in its folder."""
+
     @property
     def time_s(self) -> float:
         """Presentation time in seconds."""

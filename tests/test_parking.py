@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamdet.cli.run import run_file
+from streamdet.cli.file_run import run_file
 from streamdet.options import RunOptions
 from streamdet.results.jsonl import read_jsonl
 from streamdet.training.dataset import Dataset

@@ -1,37 +1,42 @@
-"""`streamdet run`: builds the stages from the options, runs them, shows progress and the receipt."""
+"""`streamdet run`: its options, and a run over a file; cameras and streams: `streamdet.cli.live`."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamdet.errors import StreamdetError, UsageError
-from streamdet.options import Quality, RunOptions, parse_classes, parse_size
+from streamdet.errors import UsageError
+from streamdet.options import LiveOptions, LiveRunOptions, Quality, RunOptions, Transport, parse_classes, parse_size
 
 if TYPE_CHECKING:
-    from streamdet.detection.detector import Detector
-    from streamdet.pipeline import Pipeline, Sink
-    from streamdet.report import RunReport
-    from streamdet.video.base import Source
+    pass
 
 SourceArgument = Annotated[
-    str, typer.Argument(metavar="SOURCE", help="A video file, an image, or a folder of images.", show_default=False)
+    list[str] | None,
+    typer.Argument(
+        metavar="SOURCE...",
+        help="A video file, an image, a folder of images; a camera (0, /dev/video0), an address (rtsp://, rtmp://, "
+        "http://, udp://), a pipe, - for standard input. Several at once.",
+        show_default=False,
+    ),
 ]
-WHAT, WHERE, HOW = "What to detect", "What to write", "How to compute"
+WHAT, WHERE, HOW, LIVE = "What to detect", "What to write", "How to compute", "Cameras and streams"
 
 
 def run(
-    source: SourceArgument,
+    sources: SourceArgument = None,
     out: Annotated[
-        Path | None,
-        typer.Option(help="Annotated video (.mp4 or .mkv). Default: NAME.annotated.mp4 here.", rich_help_panel=WHERE),
+        str | None,
+        typer.Option(
+            help="Annotated video (.mp4 or .mkv), a folder for several (rec/), or an address to push to. "
+            "Default: NAME.annotated.mp4 here.",
+            metavar="FILE",
+            rich_help_panel=WHERE,
+        ),
     ] = None,
     jsonl: Annotated[
         str | None,
@@ -78,207 +83,135 @@ def run(
         str | None,
         typer.Option(help="Short x long side that frames are scaled to, such as 480x800.", rich_help_panel=HOW),
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Cameras from a TOML file (docs/cameras.md).", metavar="FILE", rich_help_panel=LIVE),
+    ] = None,
+    netrc: Annotated[
+        Path | None, typer.Option(help="Passwords by host, as curl reads them.", metavar="FILE", rich_help_panel=LIVE)
+    ] = None,
+    transport: Annotated[
+        Transport, typer.Option(help="Of RTSP: tcp loses nothing, udp is faster.", rich_help_panel=LIVE)
+    ] = "tcp",
+    max_age: Annotated[
+        str, typer.Option(help="Drop frames older than this: 500ms, 2s.", metavar="TIME", rich_help_panel=LIVE)
+    ] = "500ms",
+    every_frame: Annotated[
+        bool, typer.Option("--every-frame", help="Queue frames, not the newest only.", rich_help_panel=LIVE)
+    ] = False,
+    require_all: Annotated[
+        bool, typer.Option("--require-all", help="Fail when a source doesn't answer at first.", rich_help_panel=LIVE)
+    ] = False,
+    open_timeout: Annotated[
+        str, typer.Option(help="For a source to answer.", metavar="TIME", rich_help_panel=LIVE)
+    ] = "5s",
+    read_timeout: Annotated[
+        str, typer.Option(help="Without a packet: connect anew.", metavar="TIME", rich_help_panel=LIVE)
+    ] = "10s",
+    segment: Annotated[
+        str | None, typer.Option(help="Record in pieces of this length: 10m.", metavar="TIME", rich_help_panel=LIVE)
+    ] = None,
+    keep: Annotated[
+        str | None, typer.Option(help="Delete pieces older than this: 24h.", metavar="TIME", rich_help_panel=LIVE)
+    ] = None,
+    max_size: Annotated[
+        str | None, typer.Option(help="Delete the oldest pieces above this: 50GB.", rich_help_panel=LIVE)
+    ] = None,
+    reserve: Annotated[
+        str, typer.Option(help="Stop recording when the disk has less room.", metavar="SIZE", rich_help_panel=LIVE)
+    ] = "500MB",
+    show: Annotated[
+        bool, typer.Option("--show", help="A window, where there is a screen.", rich_help_panel=LIVE)
+    ] = False,
 ) -> None:
     """Detect objects in a video and write it annotated, with every frame at its own time and the sound kept.
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 source, 4 model, 5 output covers only part of the source, 130 interrupted.
     """
-    options = RunOptions(
-        source=source,
-        out=out,
-        video=not no_video,
-        jsonl=jsonl,
-        report=report,
-        model=model,
-        conf=conf,
-        classes=parse_classes(classes),
-        start_s=start,
-        end_s=end,
-        every=every,
-        device=device,
-        precision=precision,
-        batch=batch,
-        size=parse_size(size),
-        quality=quality,
-        overwrite=overwrite,
-        strict=strict,
-    )
-    raise typer.Exit(run_file(options))
+    from streamdet.cli.live import is_live, run_live
+    from streamdet.cli.quantities import parse_bytes, parse_seconds
 
-
-def run_file(options: RunOptions) -> int:
-    """Run over one source; the exit code. Raises StreamdetError when nothing could be started."""
-    from streamdet.video.sources import open_source
-
-    with open_source(options.source, start_s=options.start_s, end_s=options.end_s, every=options.every) as source:
-        check_targets(options, source.info.path)
-        detector = load_detector(options)
-        return _run(options, source, detector)
-
-
-def _run(options: RunOptions, source: Source, detector: Detector) -> int:
-    from streamdet.cli.receipt import RunDisplay, show_receipt, stage_names
-    from streamdet.pipeline import Pipeline
-    from streamdet.report import RunReport
-
-    info = source.info
-    report = RunReport(
-        {
-            "name": info.name,
-            "container": info.container,
-            "codec": info.codec,
-            "width": info.width,
-            "height": info.height,
-            "average_rate": float(info.average_rate) if info.average_rate else None,
-            "declared_frames": info.declared_frames,
-            "declared_duration_s": info.declared_duration_s,
-            "rotation": info.rotation,
-            "window_s": [info.start_s, info.end_s] if info.start_s or info.end_s else None,
-            "every": info.every,
-        },
-        model=detector.card.name,
-        model_sha256=detector.sha256,
-        device=str(detector.placement.device),
-        precision=detector.placement.precision,
-        batch=options.batch or (8 if detector.placement.device.type == "cuda" else 2),
-    )
-    for name in stage_names(options):
-        report.stage(name)
-    sinks = open_sinks(options, source, detector, report)
-    pipeline = Pipeline(source, detector, sinks, report, ended_early=source.ended_early)
-    error: BaseException | None = None
-    with RunDisplay(report, source) as display, stop_on_signals(pipeline):
-        try:
-            pipeline.run(display.update)
-        except BaseException as failure:
-            error = failure
-    take_account(report, source, to_its_end=error is None and pipeline.stop_reason is None)
-    for sink in sinks:
-        report.notes += getattr(getattr(sink, "writer", None), "notes", [])
-    interrupted = pipeline.stop_reason if error is None else None
-    report.conclude(error=error, interrupted_by=interrupted, ended_early=source.ended_early())
-    exit_code = report.exit_code(options.strict)
-    if options.report is not None:
-        try:
-            report.write(options.report)
-            report.outputs.append(str(options.report))
-        except StreamdetError as failure:
-            error, exit_code = error or failure, failure.exit_code
-    if error is None or report.frames.detected:
-        show_receipt(report, exit_code)
-    if error is not None:
-        raise error
-    return exit_code
-
-
-def check_targets(options: RunOptions, source: Path) -> None:
-    """Find out before any work that a file can't be written. Raises UsageError or OutputError."""
-    from streamdet.video.targets import check_target, muxer_for
-
-    if options.report == Path("-"):
-        raise UsageError("--report - is no file: give a file, as standard output is for --jsonl")
-    if options.video_path is not None:
-        muxer_for(options.video_path)
-    for path in (options.video_path, options.report):
-        if path is not None:
-            check_target(path, source, overwrite=options.overwrite)
-    if options.jsonl not in (None, "-"):
-        check_target(Path(str(options.jsonl)), source, overwrite=options.overwrite, may_be_pipe=True)
-
-
-def load_detector(options: RunOptions) -> Detector:
-    """The detector that the options ask for. Raises ModelError or UsageError."""
-    from streamdet.cli.receipt import FetchDisplay
-    from streamdet.detection.detector import Detector
-
-    with FetchDisplay(options.model) as display:
-        return Detector.load(
-            options.model,
-            device=options.device,
-            precision=options.precision,
-            size=options.size,
-            conf=options.conf,
-            classes=options.classes,
-            progress=display.update,
+    typed = tuple(sources or ())
+    if not typed and config is None:
+        raise UsageError("there is no source; give a video file, a camera such as 0, an address, or --config FILE")
+    if config is not None or is_live(typed):
+        if start is not None:
+            raise UsageError("--start is for files: a camera begins now; leave it out")
+        live_options = LiveRunOptions(
+            sources=typed,
+            config=config,
+            netrc=netrc,
+            out=out,
+            video=not no_video,
+            segment_s=None if segment is None else parse_seconds(segment, "--segment"),
+            keep_s=None if keep is None else parse_seconds(keep, "--keep"),
+            max_bytes=None if max_size is None else parse_bytes(max_size, "--max-size"),
+            reserve_bytes=parse_bytes(reserve, "--reserve"),
+            show=show,
+            jsonl=jsonl,
+            report=report,
+            model=model,
+            conf=conf,
+            classes=parse_classes(classes),
+            end_s=end,
+            every=every,
+            device=device,
+            precision=precision,
+            batch=batch,
+            size=parse_size(size),
+            quality=quality,
+            overwrite=overwrite,
+            strict=strict,
+            require_all=require_all,
+            live=LiveOptions(
+                transport=transport,
+                max_age_s=parse_seconds(max_age, "--max-age"),
+                every_frame=every_frame,
+                open_timeout_s=parse_seconds(open_timeout, "--open-timeout"),
+                read_timeout_s=parse_seconds(read_timeout, "--read-timeout"),
+            ),
         )
+        raise typer.Exit(run_live(live_options, os.environ))
+    from streamdet.cli.file_run import run_file
 
-
-def open_sinks(options: RunOptions, source: Source, detector: Detector, report: RunReport) -> list[Sink]:
-    """Everything that frames are written to. Raises UsageError or OutputError."""
-    from streamdet.results.jsonl import JsonlWriter
-    from streamdet.video.annotated import AnnotatedVideo
-    from streamdet.video.overlay import Overlay
-    from streamdet.video.writer import VideoWriter
-
-    sinks: list[Sink] = []
-    path = options.video_path
-    if path is not None:
-        info = source.info
-        writer = VideoWriter(
-            path,
-            info,
-            width=info.width,
-            height=info.height,
-            overwrite=options.overwrite,
-            quality=options.quality,
+    options = [
+        RunOptions(
+            source=source,
+            out=place,
+            video=not no_video,
+            jsonl=jsonl,
+            report=report,
+            model=model,
+            conf=conf,
+            classes=parse_classes(classes),
+            start_s=start,
+            end_s=end,
+            every=every,
+            device=device,
+            precision=precision,
+            batch=batch,
+            size=parse_size(size),
+            quality=quality,
+            overwrite=overwrite,
+            strict=strict,
         )
-        overlay = Overlay(detector.card.class_names)
-        sinks.append(AnnotatedVideo(writer, overlay, report.stage("draw"), report.stage("encode")))
-        report.frames.written = 0
-        report.outputs.append(str(path))
-    if options.jsonl is not None:
-        shown = [name for name, least in zip(detector.card.class_names, detector.thresholds, strict=True) if least <= 1]
-        header = {
-            "source": source.info.name,
-            "model": detector.card.name,
-            "model_sha256": detector.sha256,
-            "classes": list(detector.card.class_names),
-            "thresholds": {
-                name: round(float(least), 4)
-                for name, least in zip(detector.card.class_names, detector.thresholds, strict=True)
-                if name in shown
-            },
-            "width": source.info.width,
-            "height": source.info.height,
-        }
-        sinks.append(JsonlWriter(options.jsonl, header=header, overwrite=options.overwrite))
-        report.outputs.append(options.jsonl)
-    return sinks
+        for source, place in zip(typed, places_of(typed, out), strict=True)
+    ]
+    if len(options) > 1 and (jsonl is not None or report is not None):
+        raise UsageError("--jsonl and --report hold one file each; give one source, or run them one after the other")
+    raise typer.Exit(max(run_file(each) for each in options))
 
 
-def take_account(report: RunReport, source: Source, *, to_its_end: bool) -> None:
-    """Copy the source's counts into the receipt; `to_its_end`: the source was read to its end."""
-    counts, frames = source.counts, report.frames
-    # A run that was stopped leaves some packets in the decoder: they count as not read.
-    frames.in_container = counts.packets - counts.hidden if to_its_end else counts.decoded + counts.lost
-    frames.decoded = counts.decoded
-    frames.lost = counts.lost
-    report.lost_at_s = [float(pts * source.info.time_base) for pts in counts.lost_pts if pts is not None]
-    frames.damaged = counts.damaged_marked
-    frames.skipped = counts.skipped
-    frames.times_repaired = counts.times_repaired
-    if counts.unreadable:
-        report.notes.append(
-            f"unreadable: {', '.join(counts.unreadable[:5])}" + (", ..." if counts.unreadable[5:] else "")
-        )
-    interval_s = source.info.frame_interval_s
-    if report.frames.detected and interval_s is not None:
-        report.media_s += float(interval_s)
+def places_of(sources: Sequence[str], out: str | None) -> list[Path | None]:
+    """Where each file's annotated video goes: `out`, or a file of the source's name in the folder `out`.
 
-
-@contextlib.contextmanager
-def stop_on_signals(pipeline: Pipeline) -> Iterator[None]:
-    """The first SIGINT or SIGTERM ends the run cleanly, a second one at once (what is written still plays)."""
-
-    def handle(number: int, _: object) -> None:
-        if pipeline.stop_reason is not None:
-            os._exit(130)
-        pipeline.stop({signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}[signal.Signals(number)])
-        os.write(sys.stderr.fileno(), b"\nstreamdet: ending cleanly; once more to force\n")
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    Raises UsageError when several would go into one file.
+    """
+    if out is None:
+        return [None] * len(sources)
+    folder = Path(out)
+    if out.endswith("/") or folder.is_dir():
+        return [folder / f"{Path(source).stem or 'pictures'}.annotated.mp4" for source in sources]
+    if len(sources) > 1:
+        raise UsageError(f"--out {out} is one file for {len(sources)} sources; give a folder, such as --out annotated/")
+    return [folder]

@@ -121,7 +121,8 @@ class PictureSource(Source):
             index = self.counts.decoded
             self.counts.decoded += 1
             self.counts.damaged_marked += damaged
-            yield Frame(picture, self._name, index, place, Fraction(1), arrival_s, damaged)
+            name = self._paths[place].name
+            yield Frame(picture, self._name, index, place, Fraction(1), arrival_s, damaged, file_name=name)
 
 
 def _read_picture(path: Path) -> tuple[av.VideoFrame, bool] | None:

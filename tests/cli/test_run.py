@@ -114,6 +114,14 @@ def test_images_and_folders(streamdet: Streamdet, model_file: Path) -> None:
     assert len(times_of(Path("shot1.annotated.mp4"))) == 1
 
 
+def test_several_files_go_into_a_folder(streamdet: Streamdet, clip: Path, model_file: Path) -> None:
+    Path("out").mkdir()
+    shutil.copy(clip, "other.mp4")
+    done = streamdet("run", clip, "other.mp4", "--out", "out", "--model", model_file)
+    assert done.exit_code == 0, done.err
+    assert times_of(Path("out/clip.annotated.mp4")) == times_of(Path("out/other.annotated.mp4")) == times_of(clip)
+
+
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "sentence"),
     [
@@ -127,7 +135,10 @@ def test_images_and_folders(streamdet: Streamdet, model_file: Path) -> None:
         (("CLIP", "--device", "cuda:77"), 2, "--device is 'cuda:77'"),
         (("CLIP", "--out", "out.gif"), 2, "out.gif"),
         (("CLIP", "--out", "no/such/folder/out.mp4"), 1, "folder"),
-        (("CLIP", "--out", "shots"), 2, "shots has no ending"),
+        (("CLIP", "--out", "out"), 2, "out has no ending"),
+        (("CLIP", "CLIP", "--out", "out.mp4"), 2, "is one file for 2 sources"),
+        (("CLIP", "0"), 2, "files and live sources don't go together"),
+        ((), 2, "there is no source"),
         (("CLIP", "--out", f"{'long' * 70}.mp4"), 1, "can't be written: file name too long"),
         (("CLIP", "--report", "no/such/folder/run.json"), 1, "there is no folder no/such/folder"),
         (("CLIP", "--jsonl", "no/such/folder/boxes"), 1, "there is no folder no/such/folder"),
@@ -137,9 +148,8 @@ def test_images_and_folders(streamdet: Streamdet, model_file: Path) -> None:
         (("CLIP", "--every", "0"), 2, "--every is 0"),
         (("sound.m4a",), 3, "no picture in sound.m4a: it has no video track"),
         (("shots",), 3, "no image in the folder shots"),
-        (("/dev/null",), 3, "/dev/null is a device or pipe"),
         (("x" * 300,), 3, "can't be opened: file name too long"),
-        (("rtsp://user:p@ss/w0rd@cam.example/1",), 2, "rtsp://cam.example"),
+        (("rtsp://user:p@ss/w0rd@cam.example/1",), 3, "rtsp://cam.example"),
     ],
 )
 def test_bad_input_gets_one_sentence(

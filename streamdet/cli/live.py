@@ -1,0 +1,264 @@
+"""A run over cameras and streams: its sources, its detector and its outputs, until it is stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from streamdet.cli.cameras import (
+    OTHERS,
+    CameraOptions,
+    check_classes,
+    compare_cameras,
+    notes_on,
+    read_cameras,
+)
+from streamdet.errors import SourceError, StreamdetError, UsageError
+from streamdet.options import LiveRunOptions
+from streamdet.types import Float32Array
+from streamdet.video.live.status import SourceState
+from streamdet.video.location import Location, parse_location
+
+if TYPE_CHECKING:
+    from streamdet.cli.live_outputs import Outputs
+    from streamdet.detection.checkpoint import Model
+    from streamdet.detection.detector import Detector
+    from streamdet.live.pipeline import LiveCamera, LivePipeline
+    from streamdet.live.report import LiveReport
+
+USER, PASSWORD = "STREAMDET_USER", "STREAMDET_PASSWORD"
+"""Environment variables with the login of sources that have none in their address."""
+
+
+def is_live(sources: Sequence[str]) -> bool:
+    """True when one of the sources is a camera, a stream or a pipe. Raises UsageError when files are among them."""
+    live = [parse_location(source).is_live for source in sources]
+    if any(live) and not all(live):
+        raise UsageError("files and live sources don't go together: run the files on their own")
+    return any(live)
+
+
+def run_live(options: LiveRunOptions, environment: Mapping[str, str]) -> int:
+    """Run until stopped; the exit code. Raises StreamdetError when nothing could be started, or the run failed."""
+    from streamdet.cli.file_run import stop_on_signals
+    from streamdet.cli.live_display import LiveDisplay
+    from streamdet.cli.live_receipt import show_live_receipt
+    from streamdet.cli.live_outputs import Outputs
+
+    cameras = cameras_of(options, environment)
+    outputs = Outputs(options, cameras)
+    crew = Crew(options, environment, cameras, load_model(options))
+    report = crew.report()
+    pipeline = crew.pipeline(report, outputs)
+    started = time.monotonic()
+    error: BaseException | None = None
+    with outputs, LiveDisplay(report) as display, stop_on_signals(pipeline), reload_on_hangup(crew):
+        for camera in cameras:
+            pipeline.add(crew.camera(camera, outputs))
+
+        def tick() -> None:
+            display.update()
+            check_start(pipeline, require_all=options.require_all)
+            if crew.reload_wanted:
+                crew.reload(pipeline, outputs)
+            if outputs.window_closed():
+                pipeline.stop("the window")
+            if options.end_s is not None and time.monotonic() - started >= options.end_s:
+                pipeline.stop("--end")
+
+        try:
+            pipeline.run(tick)
+        except BaseException as failure:
+            error = failure
+    reason = pipeline.stop_reason
+    report.conclude(error=error, stopped_by=reason, as_asked=reason in (None, "--end", "the window"))
+    exit_code = report.exit_code(options.strict)
+    if options.report is not None:
+        try:
+            report.write(options.report)
+            report.outputs.append(str(options.report))
+        except StreamdetError as failure:
+            error, exit_code = error or failure, failure.exit_code
+    if error is None or any(camera.detected for camera in report.cameras):
+        show_live_receipt(report, exit_code)
+    if error is not None:
+        raise error
+    return exit_code
+
+
+def cameras_of(options: LiveRunOptions, environment: Mapping[str, str]) -> tuple[CameraOptions, ...]:
+    """The cameras of the command line or of the file. Raises UsageError."""
+    if options.config is not None:
+        return read_cameras(options.config, environment)
+    user, password = environment.get(USER), environment.get(PASSWORD)
+    cameras: list[CameraOptions] = []
+    for source in options.sources:
+        location = parse_location(source, user=user, password=password, netrc=options.netrc)
+        cameras.append(CameraOptions(_free_name(location, cameras), location, live=options.live))
+    return tuple(cameras)
+
+
+def _free_name(location: Location, others: Sequence[CameraOptions]) -> str:
+    taken = {other.name for other in others}
+    names = [location.name, *(f"{location.name} ({number})" for number in range(2, len(others) + 3))]
+    return next(name for name in names if name not in taken)
+
+
+def load_model(options: LiveRunOptions) -> Model:
+    """The model that the options ask for. Raises ModelError."""
+    from streamdet.cli.receipt import FetchDisplay
+    from streamdet.detection.models import find_model
+
+    with FetchDisplay(options.model) as display:
+        return find_model(options.model, progress=display.update)
+
+
+def check_start(pipeline: LivePipeline, *, require_all: bool) -> None:
+    """End the run when no source answered at first, or with `require_all` when one didn't."""
+    silent, answered = [], 0
+    for camera in pipeline.cameras:
+        if camera.report.counts.decoded:
+            answered += 1
+        elif camera.report.status.state is SourceState.WAITING:
+            silent.append(camera.report)
+    if not silent or (answered and not require_all) or answered + len(silent) < len(pipeline.cameras):
+        return
+    if any(camera.counts.decoded for camera in pipeline.report.cameras) and not require_all:
+        return
+    why = "; ".join(camera.status.problem or f"{camera.name} does not answer" for camera in silent)
+    pipeline.fail(SourceError(why))
+
+
+@dataclass
+class Crew:
+    """Makes what the cameras of a run need, at the start and when the file of cameras is read again."""
+
+    options: LiveRunOptions
+    environment: Mapping[str, str]
+    cameras: tuple[CameraOptions, ...]
+    model: Model
+    reload_wanted: bool = False
+
+    def report(self) -> LiveReport:
+        """An empty one that says what computes."""
+        from streamdet.detection.precision import choose_placement
+        from streamdet.live.report import LiveReport
+
+        placement = choose_placement(self.options.device, self.options.precision)
+        return LiveReport(
+            model=self.model.card.name,
+            model_sha256=self.model.sha256,
+            device=str(placement.device),
+            precision=placement.precision,
+            batch=self.options.batch or (8 if placement.device.type == "cuda" else 1),
+            notes=notes_on(self.cameras),
+        )
+
+    def thresholds(self, camera: CameraOptions) -> Float32Array:
+        """(K,) least score per class for one camera; infinite for classes that it doesn't want."""
+        card, options = self.model.card, self.options
+        wanted = camera.classes or options.classes
+        least = []
+        for class_id, name in enumerate(card.class_names):
+            score = camera.conf.get(name, camera.conf.get(OTHERS, options.conf))
+            known = class_id not in card.hidden_class_ids and (wanted is None or name in wanted)
+            least.append(np.inf if not known else card.threshold(name) if score is None else score)
+        return np.array(least, np.float32)
+
+    def detector(self) -> Detector:
+        """One for all cameras: it reports what any of them wants. Raises UsageError for an unknown class."""
+        from dataclasses import replace
+
+        from streamdet.detection.detector import Detector
+        from streamdet.detection.precision import choose_placement
+
+        card, options = self.model.card, self.options
+        known = [name for class_id, name in enumerate(card.class_names) if class_id not in card.hidden_class_ids]
+        check_classes(self.cameras, known, card.name)
+        everything = CameraOptions("all", self.cameras[0].location)
+        for name in options.classes or ():
+            if name not in known:
+                raise UsageError(f"{card.name} knows no class {name!r}; it knows {', '.join(known)}")
+        # With a file of cameras any class may be asked for later: none is silenced.
+        wanted = [self.thresholds(camera) for camera in (*self.cameras, *([everything] * (options.config is not None)))]
+        least = np.min(wanted, axis=0)
+        rule = card.input_rule
+        if options.size is not None:
+            rule = replace(rule, short_side=min(options.size), long_side=max(options.size))
+        names = [name for name, score in zip(card.class_names, least, strict=True) if np.isfinite(score)]
+        placement = choose_placement(options.device, options.precision)
+        return Detector(self.model, placement, input_rule=rule, thresholds=tuple(map(float, least)), class_names=names)
+
+    def pipeline(self, report: LiveReport, outputs: Outputs) -> LivePipeline:
+        """Without cameras yet."""
+        from streamdet.live.pipeline import LivePipeline
+
+        return LivePipeline(self.detector(), report, outputs.journals(self.model))
+
+    def camera(self, camera: CameraOptions, outputs: Outputs) -> LiveCamera:
+        """A camera, ready to be added to the pipeline. Raises UsageError or OutputError."""
+        from streamdet.live.pipeline import LiveCamera
+        from streamdet.live.selection import Selection
+        from streamdet.video.live.source import LiveSource
+
+        roi = camera.roi
+        source = LiveSource(camera.location, camera.live, name=camera.name)
+        made = LiveCamera(
+            source,
+            Selection(self.thresholds(camera), roi),
+            outputs.sinks(camera, self.model),
+            camera.live,
+            every=self.options.every,
+        )
+        made.report.outputs += outputs.places(camera)
+        return made
+
+    def reload(self, pipeline: LivePipeline, outputs: Outputs) -> None:
+        """Read the file of cameras again: new ones are added, those gone removed, the changed restarted.
+
+        Cameras that did not change go on untouched. A file with a mistake changes nothing, and is told in a note.
+        """
+        self.reload_wanted = False
+        if self.options.config is None:
+            return
+        try:
+            after = read_cameras(self.options.config, self.environment)
+            card = self.model.card
+            check_classes(after, card.class_names, card.name)
+        except UsageError as error:
+            pipeline.report.notes.append(f"the cameras stay as they are: {error}")
+            return
+        changes = compare_cameras(self.cameras, after)
+        running = {camera.source.name: camera for camera in pipeline.cameras}
+        for camera in (*changes.gone, *changes.changed):
+            if camera.name in running:
+                pipeline.remove(running[camera.name])
+        for camera in (*changes.changed, *changes.new):
+            pipeline.add(self.camera(camera, outputs))
+        self.cameras = after
+        told = {"new": changes.new, "changed": changes.changed, "gone": changes.gone}
+        said = ", ".join(f"{len(some)} {word}" for word, some in told.items() if some) or "nothing changed"
+        pipeline.report.notes.append(f"cameras read again: {said}")
+
+
+@contextlib.contextmanager
+def reload_on_hangup(crew: Crew) -> Iterator[None]:
+    """SIGHUP reads the file of cameras again, where the system knows that signal."""
+    if not hasattr(signal, "SIGHUP") or crew.options.config is None:
+        yield
+        return
+
+    def handle(_: int, __: object) -> None:
+        crew.reload_wanted = True
+
+    before = signal.signal(signal.SIGHUP, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)

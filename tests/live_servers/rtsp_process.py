@@ -103,11 +103,11 @@ class Camera(GstRtspServer.RTSPMediaFactory):
         if feed is not self.feed:
             return False
         clock = feed.get_clock()
-        if clock is None:
+        if clock is None or feed.get_base_time() == 0 or feed.get_state(0).state != Gst.State.PLAYING:
             GLib.timeout_add(2, self.tick, feed)
             return False
         now_ns = clock.get_time() - feed.get_base_time()
-        if self.due_ns is None:
+        if self.due_ns is None or self.due_ns - now_ns > self.clip.frame_ns:
             self.due_ns = now_ns
         if self.due_ns <= now_ns:
             missed = (now_ns - self.due_ns) // self.clip.frame_ns

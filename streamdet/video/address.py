@@ -51,7 +51,7 @@ _QUERY_AFTER_HOST = re.compile(rf"@(?:{_HOST})(?::[0-9]+)?(?:/[^?@]*)?\?[\w.-]+=
 
 # Values that tell two streams of one recorder apart and are no secrets, such as `channel=1&subtype=0`.
 _PLAIN_KEY = re.compile(
-    r"(?:channel|chn?|camera|cam|subtype|stream|profile|resolution|fps|trackid|unicast|proto)", re.I
+    r"(?:channel|chn?|camera|cam|subtype|stream|profile|resolution|fps|trackid|unicast|proto|mode)", re.I
 )
 _PLAIN_VALUE = re.compile(r"[0-9]{1,4}(?:x[0-9]{1,4})?|onvif|unicast|multicast|tcp|udp|main|sub|caller|listener", re.I)
 _SECRET_KEY = (
@@ -96,10 +96,10 @@ def split_address(text: str, *, within_text: bool = False) -> Address | None:
     readings: list[tuple[int, re.Match[str]]] = []
     for at in re.finditer("@", text):
         user = text[: at.start()].partition(":")[0]
-        place = pattern.match(text, at.end())
-        if _names_a_place(place) and not re.search(r"[/?#]", user):
+        place = _place(pattern, text, at.end())
+        if place and not re.search(r"[/?#]", user):
             readings.append((at.start(), place))
-    plain = pattern.match(text)
+    plain = _place(pattern, text, 0)
     best: tuple[int, re.Match[str]] | None = None
     last = 0
     for at_index, place in readings:
@@ -109,9 +109,7 @@ def split_address(text: str, *, within_text: bool = False) -> Address | None:
         last = at_index
         if best is None or _certainty(place) >= _certainty(best[1]):
             best = (at_index, place)
-    if _names_a_place(plain) and (
-        best is None or _is_ip(plain["host"]) or _certainty(plain) == 2 > _certainty(best[1])
-    ):
+    if plain and (best is None or _is_ip(plain["host"]) or _certainty(plain) == 2 > _certainty(best[1])):
         return _address(text, None, plain, last)
     return None if best is None else _address(text, text[: best[0]], best[1], last)
 
@@ -147,24 +145,29 @@ def masked_tail(tail: str, *, scheme: str = "", doubtful: int = 0) -> str:
     tail, hash_mark, fragment = tail.partition("#")
     path, question_mark, query = tail.partition("?")
     path = _IN_PATH.sub(lambda found: found[1] + MASK, path)
-    if scheme in ("rtmp", "rtmps"):
-        folder, slash, leaf = path.rpartition("/")
-        path = folder + slash + (MASK if len(leaf) >= _STREAM_KEY_LENGTH else leaf)
+    for key in _stream_key(scheme, path):
+        path = path.removesuffix(key) + MASK
     shown = path.replace("@", "%40") + question_mark + _masked_query(query)
     return shown + (f"#{MASK}" if hash_mark and fragment else "")
 
 
-def query_secrets(tail: str) -> tuple[str, ...]:
+def query_secrets(tail: str, *, scheme: str = "") -> tuple[str, ...]:
     """The values in a query or a path that are passwords or tokens, or look like one, as typed."""
     before, _, fragment = tail.partition("#")
     path, _, query = before.partition("?")
     found = [(match[1].rstrip("="), match[2]) for match in _IN_PATH.finditer(path)]
     for part in re.split("[&;]", query):
         key, equals, value = part.partition("=")
-        if equals and (_IN_PATH.fullmatch(part) or len(value) >= _LONG):
-            found.append((key, value))
+        if (equals and _IN_PATH.fullmatch(part)) or len(value or key) >= _LONG:
+            found.append((key, value or key))
     secrets = [value for key, value in found if value and not _NAME_KEY.fullmatch(key)]
-    return (*secrets, fragment) if len(fragment) >= _LONG else tuple(secrets)
+    secrets += [text for text in (fragment,) if len(text) >= _LONG]
+    return (*secrets, *_stream_key(scheme, path))
+
+
+def _stream_key(scheme: str, path: str) -> tuple[str, ...]:
+    leaf = path.rpartition("/")[2]
+    return (leaf,) if scheme in ("rtmp", "rtmps") and len(leaf) >= _STREAM_KEY_LENGTH else ()
 
 
 def _masked_query(query: str) -> str:
@@ -196,8 +199,11 @@ def _address(text: str, userinfo: str | None, place: re.Match[str], last: int) -
     )
 
 
-def _names_a_place(place: re.Match[str] | None) -> bool:
-    return place is not None and bool(place[0]) and (place["port"] is None or 0 < int(place["port"]) < 65536)
+def _place(pattern: re.Pattern[str], text: str, start: int) -> re.Match[str] | None:
+    found = pattern.match(text, start)
+    if not found or not found[0]:
+        return None
+    return found if found["port"] is None or 0 < int(found["port"]) < 65536 else None
 
 
 def _certainty(place: re.Match[str]) -> int:

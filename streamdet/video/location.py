@@ -133,7 +133,7 @@ def _address_location(scheme: str, rest: str, user: str | None, password: str | 
     )
     shown = masked_tail(address.tail, scheme=scheme, doubtful=address.doubtful)
     credentials = "" if login is None else f"{escaped(login[0])}:{escaped(login[1])}@"
-    secrets = [*query_secrets(address.tail), *(() if login is None else (login[1],))]
+    secrets = [*query_secrets(address.tail, scheme=scheme), *(() if login is None else (login[1],))]
     secrets += [text for text in (address.password, f"{address.user}:{address.password}") if address.password and text]
     return Location(
         kind="url",

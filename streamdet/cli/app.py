@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -12,12 +12,22 @@ import typer
 from streamdet import __version__
 from streamdet.cli.data import data_app
 from streamdet.cli.eval import evaluate_model
+from streamdet.cli.redacting import (
+    RedactingGroup,
+    hide_from_process_list,
+    redacted_threads,
+    secrets_of,
+    show_traceback,
+)
 from streamdet.cli.run import run
 from streamdet.cli.train import train
 from streamdet.errors import StreamdetError
+from streamdet.video.base import printable
+from streamdet.video.redaction import redact
 
 app = typer.Typer(
     name="streamdet",
+    cls=RedactingGroup,
     help="Detect objects in camera feeds with RetinaNet: every frame accounted for, at its true time.",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -50,12 +60,19 @@ def main() -> None:
     """Entry point: exit code 0 done, 1 failed, 2 usage, 3 source, 4 model, 5 partial output, 130 interrupted."""
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    secrets = secrets_of(arguments, os.environ)
+    hide_from_process_list(sys.argv[1:], secrets)
+    with redacted_threads(secrets):
+        _run(arguments, secrets, debug=debug)
+
+
+def _run(arguments: list[str], secrets: Sequence[str], *, debug: bool) -> None:
     try:
-        app(arguments, prog_name="streamdet")
+        app(arguments, prog_name="streamdet", obj=secrets)
     except StreamdetError as error:
         if debug:
-            traceback.print_exc()
-        fail(str(error), error.exit_code)
+            show_traceback(error, secrets)
+        fail(str(error), error.exit_code, secrets)
     except KeyboardInterrupt:
         fail("interrupted", 130)
     except BrokenPipeError:
@@ -63,13 +80,15 @@ def main() -> None:
         fail("the reader of standard output went away", 1)
     except Exception as error:
         if debug:
-            traceback.print_exc()
-        fail(f"unexpected {type(error).__name__}: {error}; run again with --debug and report what it shows", 1)
+            show_traceback(error, secrets)
+        sentence = f"unexpected {type(error).__name__}: {error}; run again with --debug and report what it shows"
+        fail(sentence, 1, secrets)
 
 
-def fail(sentence: str, exit_code: int) -> None:
-    """Show one sentence on standard error and exit; names in it with control characters are shown escaped."""
-    from streamdet.video.base import printable
+def fail(sentence: str, exit_code: int, secrets: Sequence[str] = ()) -> None:
+    """Show one sentence on standard error and exit.
 
-    typer.echo(f"streamdet: {printable(sentence)}", err=True)
+    Passwords in it are left out, and control characters in names are shown escaped.
+    """
+    typer.echo(f"streamdet: {printable(redact(sentence, secrets))}", err=True)
     sys.exit(exit_code)

@@ -92,7 +92,9 @@ class VideoWriter:
         self._last_duration_s: Fraction | None = None
         self._last_key = 0
 
-    def write(self, picture: av.VideoFrame, pts: int, time_base: Fraction) -> None:
+    def write(
+        self, picture: av.VideoFrame, pts: int, time_base: Fraction, *, key_frame_s: Fraction = KEY_FRAME_S
+    ) -> None:
         """Write one frame; frames come in order of time.
 
         Args:
@@ -100,6 +102,7 @@ class VideoWriter:
                 set, is in units of `time_base` as well, and says how long a last frame is shown.
             pts: the frame's time in the source, in units of `time_base`.
             time_base: seconds per unit.
+            key_frame_s: this becomes a key frame when the last one is so long ago, in seconds of content.
 
         Raises:
             OutputError: the disk is full or the file can't be written any more.
@@ -115,7 +118,7 @@ class VideoWriter:
             if self.frames:
                 time = max(time, self._last_pts + 1)
             self.max_drift_s = max(self.max_drift_s, abs(time * self._time_base - exact))
-            is_key = not self.frames or (time - self._last_key) * self._time_base >= KEY_FRAME_S
+            is_key = not self.frames or (time - self._last_key) * self._time_base >= key_frame_s
             if is_key:
                 self._last_key = time
             # the decoder's choice of picture type must not become the encoder's

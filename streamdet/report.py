@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Literal
@@ -59,6 +59,20 @@ class StageTimes:
         self.calls += 1
         self.frames += frames
         self.longest_s = max(self.longest_s, seconds)
+
+    def copy(self) -> StageTimes:
+        """These times as they are now."""
+        return replace(self, _bins=self._bins.copy())
+
+    def since(self, earlier: StageTimes) -> StageTimes:
+        """Only the calls after `earlier`, which is a copy of these times; `longest_s` is that of all calls."""
+        return StageTimes(
+            self.busy_s - earlier.busy_s,
+            self.calls - earlier.calls,
+            self.frames - earlier.frames,
+            self.longest_s,
+            [now - before for now, before in zip(self._bins, earlier._bins, strict=True)],
+        )
 
     def percentile_s(self, percent: float) -> float:
         """Seconds that `percent` of 100 calls did not exceed, to 1 %; 0 when there was no call."""

@@ -40,6 +40,17 @@ def test_times_outside_the_bins() -> None:
     assert times.longest_s == 1e6
 
 
+def test_times_of_the_calls_since_a_copy_was_made() -> None:
+    times = StageTimes()
+    times.record(9.0)
+    earlier = times.copy()
+    times.record(0.25, frames=3)
+    recent = times.since(earlier)
+    assert (recent.calls, recent.frames, recent.busy_s) == (1, 3, 0.25)
+    assert recent.percentile_s(95) == pytest.approx(0.25, rel=0.01)
+    assert earlier.calls == 1
+
+
 def test_complete_with_damage_inside() -> None:
     report = whole()
     report.conclude()

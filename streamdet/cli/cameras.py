@@ -1,0 +1,286 @@
+"""The file of cameras, `streamdet run --config cameras.toml`: a table per camera. Its form: docs/cameras.md."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from streamdet.cli.toml_table import Table, TomlFile, is_number
+from streamdet.errors import StreamdetError, UsageError
+from streamdet.options import LiveOptions, Transport
+from streamdet.video.base import printable
+from streamdet.video.location import Location, parse_location
+from streamdet.video.redaction import secrets_in
+
+OTHERS = "*"
+"""Stands for every class that has no least score of its own."""
+USER_KEYS = ("user", "user_env")
+PASSWORD_KEYS = ("password", "password_env", "netrc")
+LIVE_KEYS = ("transport", "max_age", "every_frame", "open_timeout", "read_timeout")
+KEYS = ("url", *USER_KEYS, *PASSWORD_KEYS, "roi", "classes", "conf", "out", *LIVE_KEYS)
+LONGEST_NAME = 64
+
+
+@dataclass(frozen=True, slots=True)
+class CameraOptions:
+    """What is to be done with one camera."""
+
+    name: str
+    location: Location
+    """Where it is, with its credentials; never shows them."""
+    roi: tuple[float, float, float, float] | None = None
+    """x1, y1, x2, y2 of the part to look at: pixels, or shares of width and height where none is above 1."""
+    classes: tuple[str, ...] | None = None
+    """Report only these; None: all."""
+    conf: Mapping[str, float] = field(default_factory=dict)
+    """Least score by class, "*" for all others; where nothing is said the model's own."""
+    out: str | None = field(default=None, repr=False)
+    """File, folder or URL of its output; may hold a password."""
+    live: LiveOptions = field(default_factory=LiveOptions)
+    exposed_in: Path | None = field(default=None, compare=False)
+    """The file in which its password stands, when other users may read that file."""
+
+    def reads_like(self, other: CameraOptions) -> bool:
+        """True when both are read the same way, so that a connection to one can serve the other."""
+        return (self.location, self.live) == (other.location, other.live)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraChanges:
+    """What a new reading of the file has changed. Cameras are the same when their names are."""
+
+    new: tuple[CameraOptions, ...] = ()
+    gone: tuple[CameraOptions, ...] = ()
+    """As they were."""
+    changed: tuple[CameraOptions, ...] = ()
+    """As they are now."""
+    unchanged: tuple[CameraOptions, ...] = ()
+
+
+def compare_cameras(before: Sequence[CameraOptions], after: Sequence[CameraOptions]) -> CameraChanges:
+    """Which cameras are new, gone, changed or unchanged."""
+    known = {camera.name: camera for camera in before}
+    kept = {camera.name for camera in after}
+    return CameraChanges(
+        new=tuple(camera for camera in after if camera.name not in known),
+        gone=tuple(camera for camera in before if camera.name not in kept),
+        changed=tuple(camera for camera in after if camera.name in known and camera != known[camera.name]),
+        unchanged=tuple(camera for camera in after if camera == known.get(camera.name)),
+    )
+
+
+def read_cameras(path: Path, environment: Mapping[str, str]) -> tuple[CameraOptions, ...]:
+    """The cameras in the file, in its order.
+
+    Raises:
+        UsageError: the file can't be read, or something in it is wrong.
+    """
+    file = TomlFile(path)
+    head = file.table()
+    head.check_keys([*(key for key in KEYS if key != "url"), "camera"])
+    names = list(file.table("camera").values)
+    if not names:
+        raise UsageError(f'{file.name} names no camera; add a table such as [camera.gate] with url = "rtsp://..."')
+    cameras = tuple(_Reader(head, file.table("camera", name), environment).camera(name) for name in names)
+    _check_outputs(file, cameras)
+    return cameras
+
+
+def notes_on(cameras: Iterable[CameraOptions]) -> list[str]:
+    """What the user should know about these cameras: passwords in a file that others may read."""
+    exposed = [camera for camera in cameras if camera.exposed_in is not None]
+    if not exposed:
+        return []
+    file = printable(str(exposed[0].exposed_in))
+    whose = ", ".join(camera.name for camera in exposed[:3]) + f" and {len(exposed) - 3} more" * (len(exposed) > 3)
+    return [f"{file} holds passwords ({whose}) and other users may read it: chmod 600 it, or use password_env"]
+
+
+def check_classes(cameras: Iterable[CameraOptions], known: Sequence[str], model: str) -> None:
+    """Raises UsageError when a camera's `classes` or `conf` name a class that `model` doesn't know."""
+    for camera in cameras:
+        for key, names in (("classes", camera.classes or ()), ("conf", camera.conf)):
+            for name in names:
+                if name != OTHERS and name not in known:
+                    close = difflib.get_close_matches(name, known, 1)
+                    hint = f"did you mean {close[0]!r}?" if close else f"it knows {', '.join(known)}"
+                    raise UsageError(f"{key} of camera {camera.name}: {model} knows no class {name!r}; {hint}")
+
+
+class _Reader:
+    """Reads one camera: what its table doesn't say, the head of the file may."""
+
+    def __init__(self, head: Table, own: Table, environment: Mapping[str, str]) -> None:
+        self._head = head
+        self._own = own
+        self._environment = environment
+        self._folder = own.file.path.parent
+
+    def camera(self, name: str) -> CameraOptions:
+        own = self._own
+        own.check_keys(KEYS)
+        self._check_name(name)
+        location, exposed = self._location()
+        roi, classes, conf = (self._table(key) for key in ("roi", "classes", "conf"))
+        out = self._out()
+        return CameraOptions(
+            name=name,
+            location=location,
+            roi=_region(roi) if roi else None,
+            classes=classes.names("classes") if classes else None,
+            conf=_scores(conf) if conf else {},
+            out=out,
+            live=self._live(),
+            exposed_in=own.file.path if (exposed or secrets_in(out or "")) and others_may_read(own.file.path) else None,
+        )
+
+    def _table(self, *keys: str) -> Table | None:
+        """The nearest table that has one of `keys`."""
+        return next((table for table in (self._own, self._head) if any(key in table for key in keys)), None)
+
+    def _check_name(self, name: str) -> None:
+        # it becomes part of file names
+        if not re.fullmatch(r"[\w ()+,@#-][\w .()+,@#-]*", name) or name != name.strip() or len(name) > LONGEST_NAME:
+            shown = printable(name)[: LONGEST_NAME + 1]
+            raise UsageError(
+                f"{self._own.file.name}: a camera can't be called {shown!r}; use up to {LONGEST_NAME} letters, digits, "
+                "- and _"
+            )
+
+    def _location(self) -> tuple[Location, bool]:
+        """Where the camera is, and whether its password stands in the file."""
+        own = self._own
+        if "url" not in own:
+            raise UsageError(f'{own.file.name}: url is missing{own.title}; add one such as url = "rtsp://..."')
+        value = own.values["url"]
+        is_index = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        url = str(value) if is_index else own.text("url", secret=True)
+        extra = next((key for key in (*USER_KEYS, *PASSWORD_KEYS) if key in own), None)
+        if extra is not None and "://" not in url:
+            raise own.error(extra, "", "has no use there, as url is no address; leave it out", secret=True)
+        user, password, netrc, in_file = self._credentials() if "://" in url else (None, None, None, False)
+        try:
+            location = parse_location(url, user=user, password=password, netrc=netrc)
+            if location.path is not None and location.kind != "camera":
+                location = parse_location(self._placed(url))
+        except StreamdetError as error:
+            raise own.error("url", "", f"is wrong: {error}", secret=True) from None
+        if location.kind == "file":
+            wrong = "is no live source and no folder; run files on their own, without --config"
+            raise own.error("url", "", f"({location.name}) {wrong}", secret=True)
+        return location, in_file or bool(secrets_in(url))
+
+    def _credentials(self) -> tuple[str | None, str | None, Path | None, bool]:
+        """User, password, netrc file, and whether the password stands in the file."""
+        user = password = netrc = None
+        in_file = False
+        if (table := self._table(*USER_KEYS)) is not None:
+            key = _only_one(table, USER_KEYS)
+            user = table.text(key) if key == "user" else self._from_environment(table, key)
+        if (table := self._table(*PASSWORD_KEYS)) is not None:
+            key = _only_one(table, PASSWORD_KEYS)
+            if key == "netrc":
+                netrc = self._netrc(table)
+            else:
+                in_file = key == "password"
+                password = table.text(key, secret=True) if in_file else self._from_environment(table, key)
+        return user, password, netrc, in_file
+
+    def _from_environment(self, table: Table, key: str) -> str:
+        variable = table.text(key)
+        if variable not in self._environment:
+            raise table.error(key, variable, "names an environment variable that is not set; set it before the start")
+        return self._environment[variable]
+
+    def _netrc(self, table: Table) -> Path | None:
+        value = table.values["netrc"]
+        if value is False:
+            return None
+        if value is True:
+            usual = self._environment.get("NETRC") or str(Path(self._environment.get("HOME", "~")) / ".netrc")
+            path = Path(usual).expanduser()
+        else:
+            path = Path(self._placed(table.text("netrc")))
+        if not path.is_file():
+            raise table.error(
+                "netrc", value, f"asks for {printable(str(path))}, which is not there; make or correct it"
+            )
+        return path
+
+    def _out(self) -> str | None:
+        table = self._table("out")
+        return None if table is None else self._placed(table.text("out", secret=True))
+
+    def _placed(self, text: str) -> str:
+        """`text` as it is when it is an address or an absolute path; else a path from the folder of the TOML file."""
+        if "://" in text or text == "-":
+            return text
+        path = self._folder / Path(text).expanduser()
+        return f"{path}/" if text.endswith("/") else str(path)
+
+    def _live(self) -> LiveOptions:
+        choices: dict[str, Any] = {}
+        for key in LIVE_KEYS:
+            table = self._table(key)
+            if table is None:
+                continue
+            if key == "transport":
+                choices[key] = cast(Transport, table.choice(key, ("tcp", "udp")))
+            elif key == "every_frame":
+                choices[key] = table.switch(key)
+            else:
+                choices[f"{key}_s"] = table.seconds(key)
+        return LiveOptions(**choices)
+
+
+def _only_one(table: Table, keys: tuple[str, ...]) -> str:
+    there = [key for key in keys if key in table]
+    if len(there) > 1:
+        raise table.error(there[1], "", f"and {there[0]} exclude each other; leave one out", secret=True)
+    return there[0]
+
+
+def _region(table: Table) -> tuple[float, float, float, float]:
+    value = table.values["roi"]
+    if not isinstance(value, list) or len(value) != 4 or not all(is_number(corner) for corner in value):
+        raise table.error("roi", value, "is no list of four numbers; give [x1, y1, x2, y2] in pixels or shares")
+    x1, y1, x2, y2 = (float(corner) for corner in value)
+    if not (0 <= x1 < x2 < float("inf") and 0 <= y1 < y2 < float("inf")):
+        raise table.error(
+            "roi", value, "is empty or negative; give [x1, y1, x2, y2] with x2 > x1 >= 0 and y2 > y1 >= 0"
+        )
+    return x1, y1, x2, y2
+
+
+def _scores(table: Table) -> dict[str, float]:
+    value = table.values["conf"]
+    scores = value if isinstance(value, dict) else {OTHERS: value}
+    for name, score in scores.items():
+        if not is_number(score) or not 0 < score < 1:
+            whose = "" if name == OTHERS else f" has for {printable(name)} {score!r}, which"
+            raise table.error("conf", value, f"{whose} is no score between 0 and 1; give one such as 0.4".strip())
+    return {name: float(score) for name, score in scores.items()}
+
+
+def others_may_read(path: Path) -> bool:
+    """True when more users than its owner may read the file."""
+    return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+
+
+def _check_outputs(file: TomlFile, cameras: tuple[CameraOptions, ...]) -> None:
+    """Two cameras may share a folder, but no file and no stream."""
+    used: dict[str, str] = {}
+    for camera in cameras:
+        out = camera.out
+        if out is None or out.endswith("/") or ("://" not in out and not Path(out).suffix):
+            continue
+        if out in used:
+            raise UsageError(
+                f"{file.name}: out of {used[out]} and {camera.name} is the same; give each its own, or a folder"
+            )
+        used[out] = camera.name

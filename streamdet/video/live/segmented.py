@@ -8,7 +8,7 @@ from pathlib import Path
 
 import av
 
-from streamdet.errors import StreamdetError
+from streamdet.errors import OutputError, StreamdetError
 from streamdet.segments import Schedule, new_segment_path
 from streamdet.video.base import SourceInfo
 from streamdet.video.encoding import Quality
@@ -18,6 +18,8 @@ from streamdet.video.writer import KEY_FRAME_S, VideoWriter
 
 _RATES = range(1, 241)
 """Frames per second that a camera can be believed to have."""
+_BEGINNING = 1 << 16
+"""Bytes of a file's header and first picture, at the least."""
 
 
 class SegmentedVideo:
@@ -123,6 +125,7 @@ class SegmentedVideo:
         path = new_segment_path(self._folder, self._stem, utc_s, self._ending)
         self._retention.began(path)  # before the file is there: a sweep must not take it
         try:
+            _try_disk(path)
             return VideoWriter(
                 path, self._description(size, info), width=size[0], height=size[1], quality=self._quality
             )
@@ -156,3 +159,21 @@ class SegmentedVideo:
         rate = info.average_rate
         known = rate is not None and round(rate) in _RATES
         return replace(info, path=Path(), has_audio=False, average_rate=rate if known else None)
+
+
+def _try_disk(path: Path) -> None:
+    """Raise OutputError when not even the beginning of a file has room.
+
+    FFmpeg would say so too, but PyAV never closes a file whose header could not be written: after some hours of a
+    full disk there would be no file handle left.
+    """
+    try:
+        path.write_bytes(bytes(_BEGINNING))
+    except (FileNotFoundError, PermissionError):
+        return  # the writer has better words for it
+    except OSError as error:
+        raise OutputError(
+            f"{path} can't be written: {(error.strerror or str(error)).lower()}; free some space"
+        ) from None
+    finally:
+        path.unlink(missing_ok=True)

@@ -211,6 +211,10 @@ def test_a_folder_that_can_not_be_made_is_one_sentence(tmp_path: Path) -> None:
         recorder(tmp_path / "file" / "rec")
 
 
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of a megabyte."""
@@ -227,9 +231,11 @@ def test_a_really_full_disk_never_breaks_a_segment(small_disk: Path, monkeypatch
     monkeypatch.setattr(recorder_module, "TRY_AGAIN_S", 0.0)
     retention = Retention(small_disk, reserve_bytes=0)
     record = Recorder(small_disk, "cam1", painter(), retention, segment_s=2, encode_times=StageTimes())
+    files = open_files()
     took = [record.write(detected(k, size=(320, 180), snow=True)) for k in range(100)]
     record.finish(complete=True)
     assert 10 < sum(took) < 100
+    assert open_files() <= files
     shown = sum(len(pictures(path)) for path in small_disk.iterdir())
     assert sum(took) * 0.8 <= shown <= sum(took) + 2
     assert any("no space left on device; free some space" in note for note in record.notes)

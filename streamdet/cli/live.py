@@ -48,8 +48,8 @@ def run_live(options: LiveRunOptions, environment: Mapping[str, str]) -> int:
     """Run until stopped; the exit code. Raises StreamdetError when nothing could be started, or the run failed."""
     from streamdet.cli.file_run import stop_on_signals
     from streamdet.cli.live_display import LiveDisplay
-    from streamdet.cli.live_receipt import show_live_receipt
     from streamdet.cli.live_outputs import Outputs
+    from streamdet.cli.live_receipt import show_live_receipt
 
     cameras = cameras_of(options, environment)
     outputs = Outputs(options, cameras)

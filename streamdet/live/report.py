@@ -149,14 +149,18 @@ class LiveReport:
         self.notes += discrepancies
         detected = sum(camera.detected for camera in self.cameras)
         silent = [camera.name for camera in self.cameras if not camera.counts.decoded]
-        broken = [note for camera in self.cameras for note in camera.notes if note.startswith("stopped writing")]
+        torn = [
+            f"{sum(camera.unwritten.values())} detected frames of {camera.name} are not in its output ({reasons})"
+            for camera in self.cameras
+            if (reasons := ", ".join(camera.unwritten))
+        ]
         if error is not None:
             self.verdict, self.reason = "failed", str(error) or type(error).__name__
             self.failed_exit_code = getattr(error, "exit_code", 1)
         elif stopped_by is not None and not as_asked:
             self.verdict, self.reason = "interrupted", f"stopped by {stopped_by} after {detected} frames"
-        elif discrepancies or broken:
-            self.verdict, self.reason = "partial", (discrepancies or broken)[0]
+        elif discrepancies or torn:
+            self.verdict, self.reason = "partial", (discrepancies or torn)[0]
         elif silent:
             self.verdict, self.reason = "partial", f"no frame came from {', '.join(silent)}"
         else:

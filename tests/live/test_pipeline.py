@@ -185,7 +185,8 @@ def test_a_failing_output_is_closed_and_the_rest_goes_on() -> None:
     run(pipeline)
     pipeline.report.conclude(stopped_by=None, as_asked=True)
     assert pipeline.report.exit_code() == 5
-    assert "the disk is full" in pipeline.report.reason
+    assert "of bad are not in its output" in pipeline.report.reason
+    assert "the disk is full" in pipeline.report.cameras[0].notes[0]
     assert pipeline.report.cameras[1].written == pipeline.report.cameras[1].detected
     assert_accounted(pipeline)
 

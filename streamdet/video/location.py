@@ -22,6 +22,10 @@ _WITH_LOGIN = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https")
 """Schemes whose servers ask for a user name and a password."""
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
 _FORGOTTEN_SCHEME = re.compile(r"[^\s/@:]+:[^@]+@.+|(?:rtsps?|rtmps?|https?|udp|tcp|srt|rtp):.*", re.DOTALL | re.I)
+_PLAIN = "!$&'()*+,;="
+"""Besides letters and digits, what may stand in a user name or password as it is."""
+_RTSP_LOGIN_BYTES = 128
+"""FFmpeg's room for `user:password` and its end; it cuts off what is longer without a word."""
 _CAMERA_PATH = re.compile(r"/dev/(?:video[0-9]+|v4l/.+)")
 _V4L_MAJOR = 81
 
@@ -128,17 +132,17 @@ def _address_location(scheme: str, rest: str, user: str | None, password: str | 
             "name and password in percent escapes or in the environment"
         )
     login = _login(scheme, address, user, password, netrc)
-    tail = "".join(
-        character if character.isprintable() and character != " " else escaped(character) for character in address.tail
-    )
     shown = masked_tail(address.tail, scheme=scheme, doubtful=address.doubtful)
-    credentials = "" if login is None else f"{escaped(login[0])}:{escaped(login[1])}@"
+    name = printable(f"{scheme}://{address.place}{shown}")
+    credentials = "" if login is None else _userinfo(scheme, *login, name)
+    # line ends would add lines to what is sent to the server
+    tail = re.sub(r"[^!-~\u00a0-\U0010ffff]", lambda found: escaped(found[0]), address.tail)
     secrets = [*query_secrets(address.tail, scheme=scheme), *(() if login is None else (login[1],))]
     secrets += [text for text in (address.password, f"{address.user}:{address.password}") if address.password and text]
     return Location(
         kind="url",
         scheme=scheme,
-        name=printable(f"{scheme}://{address.place}{shown}"),
+        name=name,
         _target=Secret(f"{scheme}://{credentials}{address.place}{tail}"),
         _secrets=tuple(Secret(text) for text in dict.fromkeys(secrets) if text),
     )
@@ -159,3 +163,22 @@ def _login(
             return found
         own_user = own_user or user
     return None if own_user is None else (own_user, "")
+
+
+def _userinfo(scheme: str, user: str, password: str, name: str) -> str:
+    """`user:password@` as FFmpeg takes it for a scheme."""
+    if scheme in ("rtmp", "rtmps"):
+        # FFmpeg sends these as they stand, escapes too
+        if re.search(r"[/?#\x00-\x20]", user + password) or ":" in user:
+            raise UsageError(
+                f"the user name or password of {name} holds / ? # or a space, which can't be sent over RTMP: "
+                "change it, or take another protocol of that camera"
+            )
+        return f"{user}:{password}@"
+    text = f"{escaped(user, safe=_PLAIN)}:{escaped(password, safe=_PLAIN)}@"
+    if scheme in ("rtsp", "rtsps") and len(text) > _RTSP_LOGIN_BYTES:
+        raise UsageError(
+            f"the user name and password of {name} are longer than the {_RTSP_LOGIN_BYTES - 1} bytes "
+            "(percent-encoded) that can be sent over RTSP: give that camera a shorter password"
+        )
+    return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -207,3 +208,13 @@ def test_silent_and_closed_ports() -> None:
         av.open(f"rtsp://127.0.0.1:{silent.port}/cam", timeout=0.5)
     with ClosedPort() as closed, pytest.raises(av.error.ConnectionRefusedError):
         av.open(f"rtsp://127.0.0.1:{closed.port}/cam", timeout=2)
+
+
+def test_sender_reports_carry_the_wall_clock(clip: Clip) -> None:
+    with RtspServer(clip) as server, watching(server.url()) as container:
+        for packet in container.demux(video=0):
+            if packet.has_sidedata("prft"):
+                camera_utc_s = int.from_bytes(bytes(packet.get_sidedata("prft"))[:8], sys.byteorder) / 1e6
+                assert abs(camera_utc_s - time.time()) < 5
+                return
+            assert packet.pts is None or packet.pts < 10 * 90_000

@@ -7,25 +7,37 @@
 
 Boxes are in pixels of the source frame, to 0.01; a tracked one has "track" too. `pts * time_base` is the exact time
 in seconds, `time_s` the same to 1 µs. Each line is flushed, so that a killed run leaves complete lines, and no end.
+
+Frames of live sources tell more, as one file may hold several cameras, and each connection counts its times anew:
+
+    {"type": "frame", "stream": "front door", "session": 2, "index": 7, ..., "utc_s": 1795604404.253117,
+     "camera_utc_s": 1795604404.1, "age_ms": 41.7, "boxes": []}
+
+`index` counts the frames of a stream over all its connections, `session` the connections. `utc_s` is this machine's
+clock when the frame arrived, `camera_utc_s` the camera's when it took the picture (only where it tells), both in
+seconds since 1970 (UTC). `age_ms`: milliseconds from the arrival to the writing of the line.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import numpy as np
 
 from streamdet import __version__
 from streamdet.errors import DataError, OutputError, UsageError
 from streamdet.types import DetectedFrame, Detections
+
+T = TypeVar("T")
 
 SCHEMA = 1
 """Version of the form; grows when a field changes its meaning or goes away."""
@@ -75,16 +87,22 @@ class JsonlWriter:
             if track_id >= 0:
                 box["track"] = int(track_id)
             boxes.append(box)
-        line = {
-            "type": "frame",
+        line: dict[str, object] = {"type": "frame"}
+        if frame.utc_s is not None:
+            line |= {"stream": frame.stream, "session": frame.session}
+        line |= {
             "index": frame.index,
             "pts": frame.pts,
             "time_base": f"{frame.time_base.numerator}/{frame.time_base.denominator}",
             "time_s": round(frame.time_s, 6),
             "damaged": frame.damaged,
-            "boxes": boxes,
         }
-        self._write_line(line)
+        if frame.utc_s is not None:
+            line["utc_s"] = round(frame.utc_s, 6)
+            if frame.camera_utc_s is not None:
+                line["camera_utc_s"] = round(frame.camera_utc_s, 6)
+            line["age_ms"] = round((time.monotonic() - frame.arrival_s) * 1000, 1)
+        self._write_line(line | {"boxes": boxes})
         self.frames += 1
 
     def close(self) -> None:
@@ -162,6 +180,16 @@ class FrameLine:
     """Seconds per unit of `pts`."""
     damaged: bool
     detections: Detections
+    stream: str | None = None
+    """Name of the live source; None in a file about a recording. The same holds for what follows."""
+    session: int | None = None
+    """Number of its connection, from 0."""
+    utc_s: float | None = None
+    """Wall clock when it arrived, seconds since 1970."""
+    camera_utc_s: float | None = None
+    """The camera's wall clock when it took the picture; None where it didn't tell."""
+    age_ms: float | None = None
+    """Milliseconds from the arrival to the writing of the line."""
 
     @property
     def time_s(self) -> float:
@@ -265,9 +293,23 @@ def _frame_line(line: dict[str, Any], class_names: tuple[str, ...], where: str) 
             class_names=class_names,
             track_ids=np.array([box.get("track", -1) for box in boxes], np.int64),
         )
-        time_base = Fraction(line["time_base"])
-        return FrameLine(int(line["index"]), int(line["pts"]), time_base, bool(line["damaged"]), detections)
+        return FrameLine(
+            index=int(line["index"]),
+            pts=int(line["pts"]),
+            time_base=Fraction(line["time_base"]),
+            damaged=bool(line["damaged"]),
+            detections=detections,
+            stream=_optional(str, line.get("stream")),
+            session=_optional(int, line.get("session")),
+            utc_s=_optional(float, line.get("utc_s")),
+            camera_utc_s=_optional(float, line.get("camera_utc_s")),
+            age_ms=_optional(float, line.get("age_ms")),
+        )
     except KeyError as error:
         raise DataError(f"{where}: {error} is missing; remove the line or write the file anew") from error
     except (ValueError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise DataError(f"{where}: {error}; mend or remove the line") from error
+
+
+def _optional(kind: Callable[[Any], T], value: Any) -> T | None:
+    return None if value is None else kind(value)

@@ -47,6 +47,7 @@ class Clip:
         """Write what the RTSP server's process reads: a line of JSON, then the packets one after another."""
         head = {
             "codec": self.codec,
+            "size": self.size,
             "rate": [self.rate.numerator, self.rate.denominator],
             "sizes": [len(packet) for packet in self.packets],
             "keys": list(self.keys),

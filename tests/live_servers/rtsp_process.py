@@ -25,7 +25,7 @@ CHAINS = {
     "! rtph264pay config-interval=-1 pt=96 ! identity name=loss",
     "hevc": "appsrc name=feed caps=video/x-h265,stream-format=byte-stream,alignment=au "
     "! rtph265pay config-interval=-1 pt=96 ! identity name=loss",
-    "mjpeg": "appsrc name=feed ! jpegparse ! rtpjpegpay pt=26 ! identity name=loss",
+    "mjpeg": "appsrc name=feed ! rtpjpegpay pt=26 ! identity name=loss",
 }
 WHOLE_BYTES = 48
 """Bytes at the head of a slice that a damaged frame keeps, so that it is still taken for a frame."""
@@ -39,6 +39,7 @@ class Clip:
         fields = json.loads(head)
         self.codec: str = fields["codec"]
         self.frame_ns = Gst.SECOND * fields["rate"][1] // fields["rate"][0]
+        self.size: list[int] = fields["size"]
         self.keys: list[bool] = fields["keys"]
         self.packets: list[bytes] = []
         for size in fields["sizes"]:
@@ -83,6 +84,10 @@ class Camera(GstRtspServer.RTSPMediaFactory):
         self.feed = element.get_by_name("feed")
         self.loss_element = element.get_by_name("loss")
         self.loss_element.set_property("drop-probability", self.loss)
+        if self.clip.codec == "mjpeg":
+            width, height = self.clip.size
+            caps = f"image/jpeg,width={width},height={height},framerate=(fraction)0/1"
+            self.feed.set_property("caps", Gst.Caps.from_string(caps))
         for name, value in (("is-live", True), ("format", Gst.Format.TIME), ("block", False)):
             self.feed.set_property(name, value)
         self.due_ns, self.needs_key = None, True

@@ -54,6 +54,12 @@ def test_clip_is_played_round_and_round_at_its_rate(codec: str, transport: str) 
         assert server.sent() >= 50
 
 
+def test_motion_jpeg_by_rtp() -> None:
+    with RtspServer(make_clip("mjpeg", rate=30, frames=30)) as server, watching(server.url()) as container:
+        found = numbers(frames(container, 20))
+        assert all(b == (a + 1) % 30 for a, b in pairwise(found))
+
+
 def test_stall_keeps_the_connection_and_ends(clip: Clip) -> None:
     with RtspServer(clip) as server, watching(server.url(), read_s=1.0) as container:
         frames(container, 5)

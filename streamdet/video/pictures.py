@@ -112,7 +112,7 @@ class PictureSource(Source):
         for place in self._wanted:
             arrival_s = time.monotonic()
             self.counts.packets += 1
-            read = _read_picture(self._paths[place])
+            read = read_picture(self._paths[place])
             if read is None:
                 self.counts.lost_pts.append(place)
                 self.counts.unreadable.append(self._paths[place].name)
@@ -125,7 +125,7 @@ class PictureSource(Source):
             yield Frame(picture, self._name, index, place, Fraction(1), arrival_s, damaged, file_name=name)
 
 
-def _read_picture(path: Path) -> tuple[av.VideoFrame, bool] | None:
+def read_picture(path: Path) -> tuple[av.VideoFrame, bool] | None:
     """The picture and whether it is damaged; None when there is none to be had."""
     try:
         content = path.read_bytes()

@@ -11,7 +11,9 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -89,6 +91,7 @@ class RtspServer:
         self._files: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
+        self._sent_before: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         self.start()
@@ -128,6 +131,8 @@ class RtspServer:
         """End the process at once: connections break, and the port refuses until `start`."""
         if self._process is None:
             return
+        with suppress(OSError, RuntimeError):  # a process that hangs gives no number
+            self._sent_before += Counter(self._ask({"do": "status"}, within_s=1.0)["sent"])
         process, self._process = self._process, None
         process.kill()
         process.wait()
@@ -173,6 +178,14 @@ class RtspServer:
         """Frames that the camera has handed to the network since the process started."""
         return int(self._ask({"do": "status"})["sent"][camera])
 
+    def sent_ever(self, camera: str = "cam") -> int:
+        """The same over all processes that this server had."""
+        return self._sent_before[camera] + (self.sent(camera) if self._process is not None else 0)
+
+    def clip(self, camera: str = "cam") -> Clip:
+        """What the camera plays."""
+        return self._clips[camera]
+
     @property
     def clients(self) -> int:
         """Connections that are open now."""
@@ -191,16 +204,16 @@ class RtspServer:
             self._files[key] = str(clip.save(path))
         return self._files[key]
 
-    def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, command: dict[str, Any], within_s: float = ANSWERS_WITHIN_S) -> dict[str, Any]:
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(command).encode() + b"\n")
-        deadline = time.monotonic() + ANSWERS_WITHIN_S
+        deadline = time.monotonic() + within_s
         while b"\n" not in self._unread:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self._process.stdout], [], [], left)[0]:
-                raise TimeoutError(f"no answer to {command.get('do', 'start')} within {ANSWERS_WITHIN_S:g} s")
+                raise TimeoutError(f"no answer to {command.get('do', 'start')} within {within_s:g} s")
             if not (chunk := os.read(self._process.stdout.fileno(), 65536)):
                 raise ConnectionError(f"it ended with {self._process.wait()}")
             self._unread += chunk

@@ -26,7 +26,9 @@ PYTHON = "/usr/bin/python3"
 """Debian's own: the bindings of GStreamer (gi) live there and not in a virtual environment."""
 PROCESS = Path(__file__).with_name("rtsp_process.py")
 ANSWERS_WITHIN_S = 20.0
-PACKAGES = "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
+PACKAGES = (
+    "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good glib-networking openssl"
+)
 
 Mode = Literal["play", "stall", "frozen picture", "times stand still", "damaged"]
 
@@ -60,6 +62,16 @@ def free_port() -> int:
             return port
 
 
+def _make_certificate(folder: Path) -> Path:
+    path, key = folder / "certificate.pem", folder / "key.pem"
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    )
+    subprocess.run([*command.split(), "-keyout", str(key), "-out", str(path)], check=True, capture_output=True)
+    path.write_text(path.read_text() + key.read_text())
+    return path
+
+
 class RtspServer:
     """A server with one or more cameras, each a clip under a name, as a context manager.
 
@@ -74,6 +86,8 @@ class RtspServer:
         user: str | None = None,
         password: str = "",
         auth: Literal["basic", "digest"] = "basic",
+        tls: bool = False,
+        receives: bool = False,
         seed: int = 1,
         port: int = 0,
     ) -> None:
@@ -81,13 +95,18 @@ class RtspServer:
         Args:
             clips: a clip (its camera is called "cam"), or several by name.
             loss: share of RTP packets that never leave.
+            tls: speaks rtsps, with a certificate that nobody vouches for (needs `openssl`).
+            receives: takes H.264 that is pushed to `url("push")`, into `received`.
             port: 0 takes a free one.
         """
         self._clips = {"cam": clips} if isinstance(clips, Clip) else dict(clips)
         self._config: dict[str, Any] = {"loss": loss, "user": user, "password": password, "auth": auth, "seed": seed}
-        self._config["tls"] = None
         self.port = port or free_port()
         self._folder = tempfile.TemporaryDirectory(prefix="rtsp-server-")
+        self.received = Path(self._folder.name, "received.h264")
+        self._scheme = "rtsps" if tls else "rtsp"
+        self._config["tls"] = str(_make_certificate(Path(self._folder.name))) if tls else None
+        self._config["receives"] = str(self.received) if receives else None
         self._files: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
@@ -104,7 +123,7 @@ class RtspServer:
     def url(self, camera: str = "cam", *, user: str | None = None, password: str | None = None) -> str:
         """Address of a camera; with a user the credentials are in it, percent-encoded."""
         login = "" if user is None else f"{quote(user, safe='')}:{quote(password or '', safe='')}@"
-        return f"rtsp://{login}127.0.0.1:{self.port}/{camera}"
+        return f"{self._scheme}://{login}127.0.0.1:{self.port}/{camera}"
 
     # The process.
 

@@ -157,6 +157,17 @@ class Camera(GstRtspServer.RTSPMediaFactory):
         self.clip, self.index, self.needs_key = clip, 0, True
 
 
+def receiver(path: str) -> Any:
+    """Takes H.264 that a client pushes (ANNOUNCE, RECORD) and adds it to a file, each frame as soon as it is there."""
+    factory = GstRtspServer.RTSPMediaFactory()
+    factory.set_transport_mode(GstRtspServer.RTSPTransportMode.RECORD)
+    factory.set_launch(
+        "( rtph264depay name=depay0 ! video/x-h264,stream-format=byte-stream,alignment=au "
+        f"! filesink location={path} append=true buffer-mode=unbuffered sync=false )"
+    )
+    return factory
+
+
 class Process:
     """The server with its cameras, and the commands."""
 
@@ -171,25 +182,29 @@ class Process:
             camera = Camera(Clip(fields["clip"]), fields["loss"], config["seed"] + number)
             self.cameras[name] = camera
             self.server.get_mount_points().add_factory(f"/{name}", camera)
-        if config["user"] is not None:
-            self.ask_password(config)
+        if config["user"] is not None or config["tls"] is not None:
+            self.guard(config)
+        if config["receives"] is not None:
+            self.server.get_mount_points().add_factory("/push", receiver(config["receives"]))
         self.server.connect("client-connected", self.on_client)
         if not self.server.attach(None):
             raise SystemExit(f"port {config['port']} cannot be had")
         GLib.timeout_add_seconds(1, self.clean_up)
 
-    def ask_password(self, config: dict[str, Any]) -> None:
+    def guard(self, config: dict[str, Any]) -> None:
         auth = GstRtspServer.RTSPAuth()
+        if config["tls"] is not None:
+            auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(config["tls"]))
+        self.server.set_auth(auth)
         token = GstRtspServer.RTSPToken()
         token.set_string("media.factory.role", "viewer")
-        if config["auth"] == "digest":
+        if config["user"] is None:
+            auth.set_default_token(token)
+        elif config["auth"] == "digest":
             auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
             auth.add_digest(config["user"], config["password"], token)
         else:
             auth.add_basic(GstRtspServer.RTSPAuth.make_basic(config["user"], config["password"]), token)
-        if config["tls"] is not None:
-            auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(config["tls"]))
-        self.server.set_auth(auth)
         for camera in self.cameras.values():
             permissions = GstRtspServer.RTSPPermissions()
             permissions.add_permission_for_role("viewer", "media.factory.access", True)

@@ -11,7 +11,7 @@ from itertools import pairwise
 import av
 import pytest
 
-from tests.live_servers.clip import Clip, make_clip, number_of
+from tests.live_servers.clip import Clip, make_clip, number_of, numbered_pictures
 from tests.live_servers.rtsp import Mode, RtspServer
 from tests.live_servers.silent import ClosedPort, SilentServer
 
@@ -172,6 +172,33 @@ def test_password_is_asked_for(clip: Clip, auth: str) -> None:
             av.open(server.url(user="jo.doe", password="wrong"), timeout=2)
         with watching(server.url(user="jo.doe", password="p@:/?# %ü")) as container:
             assert len(frames(container, 2)) == 2
+
+
+def test_tls_with_a_certificate_of_its_own(clip: Clip) -> None:
+    with RtspServer(clip, tls=True) as server:
+        assert server.url().startswith("rtsps://")
+        with watching(server.url()) as container:
+            assert len(frames(container, 2)) == 2
+        with pytest.raises(av.error.FFmpegError):
+            av.open(server.url(), options={"tls_verify": "1"}, timeout=2)
+
+
+def test_receives_what_is_pushed(clip: Clip) -> None:
+    with RtspServer(clip, receives=True) as server:
+        for _ in range(2):
+            pushed = av.open(server.url("push"), "w", format="rtsp", options={"rtsp_transport": "tcp"})
+            with pushed:
+                stream = pushed.add_stream("libx264", rate=30, options={"tune": "zerolatency"})
+                stream.width, stream.height = 320, 180
+                for picture, _ in zip(numbered_pictures((320, 180)), range(30), strict=False):
+                    pushed.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+                    time.sleep(1 / 30)  # as a camera would: what still waits at the end is thrown away
+                pushed.mux(stream.encode(None))
+            deadline = time.monotonic() + 5
+            while server.clients and time.monotonic() < deadline:
+                time.sleep(0.02)
+        with av.open(str(server.received)) as container:
+            assert numbers(list(container.decode(video=0))) == [*range(30), *range(30)]
 
 
 def test_unknown_path_is_not_found(clip: Clip) -> None:

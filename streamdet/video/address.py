@@ -5,8 +5,8 @@ Where the credentials end. Passwords hold `@ / : ? #`, and people type them as t
 like `host`, `host:port` and then by `/`, `?`, `#` or the end, and is preceded by a user name without `/ ? #`:
 the one with the most certain host is taken (an IP address, `localhost` or a usual port; then a dotted name or any
 port; then a bare name), of equals the last. An address counts as having no credentials when no `@` qualifies,
-or when it begins with an IP address or a usual port and no `@` leads to an equally certain host. Who needs another
-reading writes the `@` of a path as `%40`, or the password in percent escapes or in the environment.
+or when it begins with an IP address or `localhost`, or with a usual port while every `@` leads to a bare name. Who
+needs another reading writes the `@` of a path as `%40`, or the password in percent escapes or in the environment.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _HOST = r"\[[0-9A-Za-z:.%_-]+\]|\w(?:[\w.-]*[\w.])?"
 _PLACE = re.compile(rf"(?P<host>{_HOST})?(?::(?P<port>[0-9]{{1,5}}))?(?=[/?#]|$)")
 _PLACE_IN_TEXT = re.compile(rf"(?P<host>{_HOST})?(?::(?P<port>[0-9]{{1,5}}))?(?=[/?#]|[^\w@%:-]|[.:](?:\W|$)|$)")
 _ESCAPES = re.compile(r"(?:[^%]|%[0-9A-Fa-f]{2})*", re.DOTALL)
-_QUERY_AFTER_HOST = re.compile(rf"@(?:{_HOST})(?::[0-9]+)?(?:/[^?@]*)?\?[\w.-]+=")
+_QUERY_AFTER_HOST = re.compile(rf"@(?:{_HOST})(?::[0-9]+)?(?:/[^?@\s\"']*)?\?[A-Za-z][\w.-]*=[\w.+%&=;~-]+", re.ASCII)
 
 # Values that tell two streams of one recorder apart and are no secrets, such as `channel=1&subtype=0`.
 _PLAIN_KEY = re.compile(
@@ -101,15 +101,17 @@ def split_address(text: str, *, within_text: bool = False) -> Address | None:
             readings.append((at.start(), place))
     plain = _place(pattern, text, 0)
     best: tuple[int, re.Match[str]] | None = None
+    best_certainty = 0
     last = 0
     for at_index, place in readings:
-        # `user:pw@host/video?mail=me@example.com`: that @ belongs to the query
-        if best and _QUERY_AFTER_HOST.match(text, best[0], at_index):
+        if best and _is_mail_in_query(text, best[0], at_index, place):
             continue
         last = at_index
-        if best is None or _certainty(place) >= _certainty(best[1]):
-            best = (at_index, place)
-    if plain and (best is None or _is_ip(plain["host"]) or _certainty(plain) == 2 > _certainty(best[1])):
+        # in `me@mail.test:8/x@cam1` the first @ belongs to the user name, rather than be all there is of a login
+        certainty = _certainty(place) - (":" not in text[:at_index])
+        if best is None or certainty >= best_certainty:
+            best, best_certainty = (at_index, place), certainty
+    if plain and (best is None or _is_local_or_ip(plain["host"]) or _certainty(plain) == 2 > 2 * best_certainty):
         return _address(text, None, plain, last)
     return None if best is None else _address(text, text[: best[0]], best[1], last)
 
@@ -151,8 +153,26 @@ def masked_tail(tail: str, *, scheme: str = "", doubtful: int = 0) -> str:
     return shown + (f"#{MASK}" if hash_mark and fragment else "")
 
 
-def query_secrets(tail: str, *, scheme: str = "") -> tuple[str, ...]:
-    """The values in a query or a path that are passwords or tokens, or look like one, as typed."""
+def secrets_of(text: str, address: Address, scheme: str) -> tuple[str, ...]:
+    """The passwords and tokens of an address, as typed and as meant.
+
+    Args:
+        text: what stands behind `scheme://`.
+        address: the same, taken apart.
+        scheme: in lower case.
+    """
+    found: list[str] = []
+    if address.doubtful:
+        # the longest text that could be the password
+        found.append(text[: address.end + address.doubtful - 1].partition(":")[2])
+    else:
+        found += _tail_secrets(address.tail, scheme)
+    if address.password:
+        found += [address.password, unescaped(address.password), f"{address.user or ''}:{address.password}"]
+    return tuple(dict.fromkeys(secret for secret in found if secret))
+
+
+def _tail_secrets(tail: str, scheme: str) -> tuple[str, ...]:
     before, _, fragment = tail.partition("#")
     path, _, query = before.partition("?")
     found = [(match[1].rstrip("="), match[2]) for match in _IN_PATH.finditer(path)]
@@ -206,14 +226,23 @@ def _place(pattern: re.Pattern[str], text: str, start: int) -> re.Match[str] | N
     return found if found["port"] is None or 0 < int(found["port"]) < 65536 else None
 
 
+def _is_mail_in_query(text: str, host_at: int, mail_at: int, place: re.Match[str]) -> bool:
+    """Whether the second @ of `user:pw@host/video?mail=me@example.com` ends no credentials."""
+    if _certainty(place) == 2 or place["port"] or text[place.end() : place.end() + 1] in ("/", "?", "#"):
+        return False
+    return _QUERY_AFTER_HOST.fullmatch(text, host_at, mail_at) is not None
+
+
 def _certainty(place: re.Match[str]) -> int:
     host, port = place["host"] or "", place["port"]
-    if _is_ip(host) or host.lower() == "localhost" or (port and int(port) in USUAL_PORTS):
+    if _is_local_or_ip(host) or (port and int(port) in USUAL_PORTS):
         return 2
     return 1 if port or re.search(r"\.[^\W\d]{2,}\.?$", host) else 0
 
 
-def _is_ip(host: str | None) -> bool:
+def _is_local_or_ip(host: str | None) -> bool:
+    if (host or "").lower() == "localhost":
+        return True
     try:
         ipaddress.ip_address((host or "").strip("[]").partition("%")[0])
     except ValueError:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from streamdet.errors import UsageError
-from streamdet.video.address import MASK, Address, escaped, masked_tail, query_secrets, split_address, unescaped
+from streamdet.video.address import MASK, Address, escaped, masked_tail, secrets_of, split_address, unescaped
 from streamdet.video.base import printable
 from streamdet.video.credentials import Secret, from_netrc
 
@@ -137,8 +137,7 @@ def _address_location(scheme: str, rest: str, user: str | None, password: str | 
     credentials = "" if login is None else _userinfo(scheme, *login, name)
     # line ends would add lines to what is sent to the server
     tail = re.sub(r"[^!-~\u00a0-\U0010ffff]", lambda found: escaped(found[0]), address.tail)
-    secrets = [*query_secrets(address.tail, scheme=scheme), *(() if login is None else (login[1],))]
-    secrets += [text for text in (address.password, f"{address.user}:{address.password}") if address.password and text]
+    secrets = [*secrets_of(rest, address, scheme), *(() if login is None else login[1:])]
     return Location(
         kind="url",
         scheme=scheme,

@@ -12,12 +12,13 @@ import base64
 import re
 from collections.abc import Iterable
 
-from streamdet.video.address import MASK, masked_tail, query_secrets, split_address, unescaped
+from streamdet.video.address import MASK, masked_tail, secrets_of, split_address
 
 _SCHEME = r"[A-Za-z*][A-Za-z0-9+.*-]*"
 _SLASHES = r":(?:\\?/){2}"
-# An address goes on to the end of the line, as passwords may hold spaces and quotes, or to the next address.
-_ADDRESS = re.compile(rf"({_SCHEME})({_SLASHES})((?:(?![\s\"'(\[<,=]{_SCHEME}{_SLASHES})[^\r\n])*)")
+# An address goes on to the end of the line, as passwords may hold spaces and quotes, or to the next known scheme.
+_NEXT = rf"[\s\"'(\[<,=](?:rtsp|rtmp|http|udp|tcp|srt|rtp|tls|ws|file)s?{_SLASHES}"
+_ADDRESS = re.compile(rf"({_SCHEME})({_SLASHES})((?:(?!{_NEXT})[^\r\n])*)", re.IGNORECASE)
 _ESCAPED_ADDRESS = re.compile(r"(%(?:25)*3A%(?:25)*2F%(?:25)*2F)(\S*)%(?:25)*40", re.IGNORECASE)
 _WITHOUT_SCHEME = re.compile(r"(?<![^\s\"'(=\[,])(?!\w+://)[\w.\\-]{1,64}:(?!//)[^\s\"'@][^\s\"']*@(?=[\w\[])")
 _WORD = re.compile(r"[^\s\"'<>`|]*")
@@ -55,13 +56,11 @@ def secrets_in(argument: str) -> tuple[str, ...]:
     """Passwords and tokens of the addresses in an argument of a command line: `URL`, `--out=URL`, `name=URL`."""
     found: list[str] = []
     for match in re.finditer(rf"({_SCHEME})://", argument):
-        address = split_address(argument[match.end() :])
-        if address is None:
-            continue
-        found += query_secrets(address.tail, scheme=match[1].lower())
-        if address.password:
-            found += [address.password, unescaped(address.password), f"{address.user or ''}:{address.password}"]
-    return tuple(dict.fromkeys(secret for secret in found if secret))
+        rest = argument[match.end() :]
+        address = split_address(rest)
+        if address is not None:
+            found += secrets_of(rest, address, match[1].lower())
+    return tuple(dict.fromkeys(found))
 
 
 def _shown_address(scheme: str, rest: str) -> str:

@@ -88,11 +88,13 @@ def _forms(secret: str) -> str:
     pattern = "".join(_character(character) for character in secret)
     if len(secret) < _WORD_LENGTH:
         return rf"(?<![A-Za-z0-9]){pattern}(?![A-Za-z0-9])"
-    encoded = base64.b64encode(secret.encode("utf-8", "surrogateescape")).decode().rstrip("=")
+    encoded = base64.b64encode(secret.encode("utf-8", "replace")).decode().rstrip("=")
     return f"{pattern}|{re.escape(encoded)}"
 
 
 def _character(character: str) -> str:
+    if character.isascii() and character.isalnum():
+        return character  # nothing escapes these
     code = ord(character)
     octets = character.encode("utf-8", "surrogateescape" if 0xDC80 <= code <= 0xDCFF else "surrogatepass")
     units = character.encode("utf-16-be", "surrogatepass").hex()

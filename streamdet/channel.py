@@ -82,10 +82,12 @@ class Exchange(Generic[T]):
         self._next = 0
         self._closed = False
 
-    def lane(self, depth: int, max_bytes: int, size_of: Callable[[T], int], *, waits: bool = False) -> Lane[T]:
+    def lane(
+        self, depth: int, max_bytes: int, size_of: Callable[[T], int], *, waits: Callable[[], bool] = lambda: False
+    ) -> Lane[T]:
         """A new sender's lane: it holds at most `depth` items and `max_bytes`, but always at least one item.
 
-        Full, it makes its sender wait if `waits`, else it drops its oldest item.
+        Full, it makes its sender wait if `waits` says so, else it drops its oldest item.
         """
         with self._changed:
             lane = Lane(self._changed, depth, max_bytes, size_of, waits=waits)
@@ -133,7 +135,13 @@ class Lane(Generic[T]):
     """One sender's part of an `Exchange`; made by `Exchange.lane`."""
 
     def __init__(
-        self, changed: threading.Condition, depth: int, max_bytes: int, size_of: Callable[[T], int], *, waits: bool
+        self,
+        changed: threading.Condition,
+        depth: int,
+        max_bytes: int,
+        size_of: Callable[[T], int],
+        *,
+        waits: Callable[[], bool],
     ) -> None:
         self.items: deque[T] = deque()
         self.ended = False
@@ -150,7 +158,7 @@ class Lane(Generic[T]):
         size = self._size_of(item)
         dropped: list[T] = []
         with self._changed:
-            if self._waits:
+            if self._waits():
                 self._changed.wait_for(lambda: self.closed or self._fits(size))
             if self.closed:
                 raise ChannelClosedError

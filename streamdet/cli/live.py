@@ -58,7 +58,7 @@ def run_live(options: LiveRunOptions, environment: Mapping[str, str]) -> int:
     pipeline = crew.pipeline(report, outputs)
     started = time.monotonic()
     error: BaseException | None = None
-    with outputs, LiveDisplay(report) as display, stop_on_signals(pipeline), reload_on_hangup(crew):
+    with LiveDisplay(report) as display, stop_on_signals(pipeline), reload_on_hangup(crew):
         for camera in cameras:
             pipeline.add(crew.camera(camera, outputs))
 
@@ -67,8 +67,6 @@ def run_live(options: LiveRunOptions, environment: Mapping[str, str]) -> int:
             check_start(pipeline, require_all=options.require_all)
             if crew.reload_wanted:
                 crew.reload(pipeline, outputs)
-            if outputs.window_closed():
-                pipeline.stop("the window")
             if options.end_s is not None and time.monotonic() - started >= options.end_s:
                 pipeline.stop("--end")
 
@@ -196,26 +194,34 @@ class Crew:
         return Detector(self.model, placement, input_rule=rule, thresholds=tuple(map(float, least)), class_names=names)
 
     def pipeline(self, report: LiveReport, outputs: Outputs) -> LivePipeline:
-        """Without cameras yet."""
+        """Without cameras yet. Raises UsageError or OutputError."""
         from streamdet.live.pipeline import LivePipeline
 
-        return LivePipeline(self.detector(), report, outputs.journals(self.model))
+        names = self.model.card.class_names
+        thresholds = {
+            camera.name: {
+                name: round(float(least), 4)
+                for name, least in zip(names, self.thresholds(camera), strict=True)
+                if np.isfinite(least)
+            }
+            for camera in self.cameras
+        }
+        return LivePipeline(self.detector(), report, outputs.journals(self.model, thresholds))
 
     def camera(self, camera: CameraOptions, outputs: Outputs) -> LiveCamera:
         """A camera, ready to be added to the pipeline. Raises UsageError or OutputError."""
         from streamdet.live.pipeline import LiveCamera
         from streamdet.live.selection import Selection
+        from streamdet.report import StageTimes
         from streamdet.video.live.source import LiveSource
 
-        roi = camera.roi
         source = LiveSource(camera.location, camera.live, name=camera.name)
+        stages = {"draw": StageTimes(), "encode": StageTimes()}
+        sinks = outputs.sinks(camera, self.model.card.class_names, stages, lambda: source.info)
         made = LiveCamera(
-            source,
-            Selection(self.thresholds(camera), roi),
-            outputs.sinks(camera, self.model),
-            camera.live,
-            every=self.options.every,
+            source, Selection(self.thresholds(camera), camera.roi), sinks, camera.live, every=self.options.every
         )
+        made.report.stages = stages
         made.report.outputs += outputs.places(camera)
         return made
 

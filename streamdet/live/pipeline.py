@@ -67,6 +67,10 @@ class LiveSourceLike(LiveInput, Protocol):
     def stop(self) -> None:
         """End soon, from any thread."""
 
+    @property
+    def patient(self) -> bool:
+        """Reading slowly misses nothing: its frames wait, and have no age."""
+
 
 class LiveCamera:
     """One camera in a run: its source, what counts of its detections, its outputs and its account."""
@@ -216,7 +220,7 @@ class LivePipeline:
     def add(self, camera: LiveCamera) -> None:
         """Take a camera in and start it; also while the run goes on."""
         depth = camera.options.queue_frames if camera.options.every_frame else 1
-        lane = self._frames.lane(depth, LANE_BYTES, _frame_bytes)
+        lane = self._frames.lane(depth, LANE_BYTES, _frame_bytes, waits=lambda: camera.source.patient)
         with self._lock:
             self._cameras[camera] = lane
             self.report.cameras.append(camera.report)
@@ -297,7 +301,8 @@ class LivePipeline:
 
     def _is_fresh(self, camera: LiveCamera, frame: Frame) -> bool:
         """False, and counted, for a frame that would be older than allowed when its detections are there."""
-        if camera.options.every_frame or time.monotonic() + self._pace_s - frame.arrival_s <= camera.options.max_age_s:
+        age_s = time.monotonic() + self._pace_s - frame.arrival_s
+        if age_s <= camera.options.max_age_s or camera.options.every_frame or camera.source.patient:
             return True
         camera.drop(TOO_OLD)
         return False

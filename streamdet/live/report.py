@@ -50,6 +50,8 @@ class CameraReport:
     """From the arrival of a frame's packet to its detections."""
     age_written: StageTimes = field(default_factory=StageTimes)
     """From the arrival of a frame's packet to its end in the output."""
+    stages: dict[str, StageTimes] = field(default_factory=dict)
+    """Times of its own outputs: draw, encode."""
     outputs: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -109,6 +111,7 @@ class CameraReport:
             "outages": counts.outages.to_dict(),
             "age_detected": self.age_detected.to_dict(),
             "age_written": self.age_written.to_dict(),
+            "stages": {name: times.to_dict() for name, times in self.stages.items()},
             "outputs": list(self.outputs),
             "notes": list(self.notes),
         }

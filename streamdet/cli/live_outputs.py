@@ -1,0 +1,169 @@
+"""What a live run writes: recordings, pushed streams, a window, JSON lines; made from the options."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamdet.cli.cameras import CameraOptions
+from streamdet.errors import UsageError
+from streamdet.options import LiveRunOptions
+from streamdet.report import StageTimes
+from streamdet.segments import safe_stem
+from streamdet.video.base import SourceInfo
+from streamdet.video.live.drawing import Painter
+from streamdet.video.live.push import PushedStream, check_push_target
+from streamdet.video.live.recorder import Recorder
+from streamdet.video.live.retention import Retention
+from streamdet.video.location import Location, parse_location
+from streamdet.video.overlay import Overlay
+from streamdet.video.targets import check_target, muxer_for
+
+if TYPE_CHECKING:
+    from streamdet.detection.checkpoint import Model
+    from streamdet.live.pipeline import LiveSink
+
+DEFAULT_FOLDER = "recordings"
+DEFAULT_SEGMENT_S = 600.0
+"""Of recordings in a folder: a run of weeks in one file is no use to anybody."""
+NAME = "{name}"
+"""In an address to push to: the camera's name."""
+
+
+class Outputs:
+    """Makes each camera's outputs; those that cameras share, such as a folder's rules, are made once."""
+
+    def __init__(self, options: LiveRunOptions, cameras: Sequence[CameraOptions]) -> None:
+        """Find out before any work what can't be written. Raises UsageError or OutputError."""
+        self._options = options
+        self._retentions: dict[Path, Retention] = {}
+        self._stems: dict[str, str] = {}
+        for camera in cameras:
+            self._check(camera, alone=len(cameras) == 1)
+        for path in (options.report, None if options.jsonl in (None, "-") else Path(str(options.jsonl))):
+            if path is not None and (path != Path(str(options.jsonl)) or options.segment_s is None):
+                check_target(path, Path(), overwrite=options.overwrite)
+
+    def sinks(
+        self,
+        camera: CameraOptions,
+        class_names: tuple[str, ...],
+        stages: Mapping[str, StageTimes],
+        info: Callable[[], SourceInfo | None],
+    ) -> list[LiveSink]:
+        """The outputs of one camera; `stages`: times of "draw" and "encode"; `info`: of its present connection.
+
+        Raises UsageError or OutputError.
+        """
+        out = self._out(camera)
+        painter = Painter(Overlay(class_names), stages["draw"])
+        if out is None:
+            return []
+        if (target := self._push_target(out, camera)) is not None:
+            return [PushedStream(target, painter)]
+        folder, file = _folder_and_file(out)
+        return [
+            Recorder(
+                folder,
+                file.stem if file else self._stem(camera.name),
+                painter,
+                self._retention(folder),
+                segment_s=self._options.segment_s or (None if file else DEFAULT_SEGMENT_S),
+                encode_times=stages["encode"],
+                info=info,
+                quality=self._options.quality,
+                ending=file.suffix if file else ".mp4",
+            )
+        ]
+
+    def places(self, camera: CameraOptions) -> list[str]:
+        """Where the camera's outputs are, printable."""
+        out = self._out(camera)
+        if out is None:
+            return []
+        target = self._push_target(out, camera)
+        return [out if target is None else target.name]
+
+    def journals(self, model: Model, thresholds: Mapping[str, Mapping[str, float]]) -> list[LiveSink]:
+        """The outputs that all cameras share; `thresholds`: by camera and class. Raises UsageError or OutputError."""
+        from streamdet.results.rotating import LiveJsonl
+
+        options = self._options
+        if options.jsonl is None:
+            return []
+        header = {
+            "sources": list(thresholds),
+            "model": model.card.name,
+            "model_sha256": model.sha256,
+            "classes": list(model.card.class_names),
+            "thresholds": thresholds,
+        }
+        keeper = self._retentions.get(Path(options.jsonl).parent) if options.jsonl != "-" else None
+        segment_s = options.segment_s if options.jsonl != "-" else None
+        return [
+            LiveJsonl(options.jsonl, header=header, segment_s=segment_s, overwrite=options.overwrite, keeper=keeper)
+        ]
+
+    def _check(self, camera: CameraOptions, *, alone: bool) -> None:
+        out = self._out(camera)
+        if out is None:
+            return
+        target = self._push_target(out, camera)
+        if target is not None:
+            check_push_target(target)
+            if not alone and camera.out is None and NAME not in out:
+                raise UsageError(f"--out {target.name} is one stream for several cameras; put {NAME} into the address")
+            return
+        _, file = _folder_and_file(out)
+        if file is not None:
+            muxer_for(file)
+            if not alone and camera.out is None:
+                raise UsageError(f"--out {out} is one file for several cameras; give a folder, such as --out rec/")
+
+    def _out(self, camera: CameraOptions) -> str | None:
+        """Where the camera is recorded or pushed to; None: nowhere."""
+        options = self._options
+        if camera.out is not None:
+            return camera.out
+        if not options.video:
+            return None
+        if options.out is None:
+            return None if options.show else DEFAULT_FOLDER + os.sep
+        return options.out
+
+    def _push_target(self, out: str, camera: CameraOptions) -> Location | None:
+        """The address to push to; None for a folder or file."""
+        if "://" not in out:
+            return None
+        return parse_location(out.replace(NAME, self._stem(camera.name)))
+
+    def _stem(self, name: str) -> str:
+        if name not in self._stems:
+            stem = base = safe_stem(name)
+            number = 1
+            while stem.casefold() in {taken.casefold() for taken in self._stems.values()}:
+                number += 1
+                stem = f"{base}-{number}"
+            self._stems[name] = stem
+        return self._stems[name]
+
+    def _retention(self, folder: Path) -> Retention:
+        options = self._options
+        return self._retentions.setdefault(
+            folder,
+            Retention(folder, keep_s=options.keep_s, max_bytes=options.max_bytes, reserve_bytes=options.reserve_bytes),
+        )
+
+    def problems(self) -> list[str]:
+        """What went wrong with deleting old recordings, for the notes."""
+        return [problem for retention in self._retentions.values() for problem in retention.problems]
+
+
+def _folder_and_file(out: str) -> tuple[Path, Path | None]:
+    """The folder to record into; the file when one is meant."""
+    path = Path(out)
+    if out.endswith(os.sep) or path.is_dir() or not path.suffix:
+        return path, None
+    return path.parent, path

@@ -21,6 +21,7 @@ _NEXT = rf"[\s\"'(\[<,=](?:rtsp|rtmp|http|udp|tcp|srt|rtp|tls|ws|file)s?{_SLASHE
 _ADDRESS = re.compile(rf"({_SCHEME})({_SLASHES})((?:(?!{_NEXT})[^\r\n])*)", re.IGNORECASE)
 _ESCAPED_ADDRESS = re.compile(r"(%(?:25)*3A%(?:25)*2F%(?:25)*2F)(\S*)%(?:25)*40", re.IGNORECASE)
 _WITHOUT_SCHEME = re.compile(r"(?<![^\s\"'(=\[,])(?!\w+://)[\w.\\-]{1,64}:(?!//)[^\s\"'@][^\s\"']*@(?=[\w\[])")
+_FORGOTTEN_SCHEME = re.compile(r"(?:--[\w-]+=)?(?:[a-z]{2,5}:/?)?(?=[^/:@\s]+:[^@]+@)", re.IGNORECASE)
 _WORD = re.compile(r"[^\s\"'<>`|]*")
 _HEADER = re.compile(r"((?:proxy-)?authorization[\"']?\s*:\s*[\"']?(?:\w+\s+)?)[^\r\n\"']+", re.IGNORECASE)
 _PAIR = re.compile(
@@ -55,11 +56,13 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 def secrets_in(argument: str) -> tuple[str, ...]:
     """Passwords and tokens of the addresses in an argument of a command line: `URL`, `--out=URL`, `name=URL`."""
     found: list[str] = []
-    for match in re.finditer(rf"({_SCHEME})://", argument):
-        rest = argument[match.end() :]
+    starts = [(match.end(), match[1].lower()) for match in re.finditer(rf"({_SCHEME})://", argument)]
+    forgotten = _FORGOTTEN_SCHEME.match(argument)
+    for start, scheme in starts or ([(forgotten.end(), "")] if forgotten else []):
+        rest = argument[start:]
         address = split_address(rest)
         if address is not None:
-            found += secrets_of(rest, address, match[1].lower())
+            found += secrets_of(rest, address, scheme)
     return tuple(dict.fromkeys(found))
 
 

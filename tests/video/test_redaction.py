@@ -171,6 +171,8 @@ def test_short_secrets_are_taken_out_where_they_stand_alone() -> None:
 
 def test_arguments_of_a_command_line() -> None:
     assert "p@/s" in secrets_in("--out=rtsp://u:p@/s@cam1/x")
+    assert "p@/s" in secrets_in("u:p@/s@cam1/x")
+    assert "p@/s" in secrets_in("--out=rtsp:/u:p@/s@cam1/x")
     assert "pw" in secrets_in("yard=rtsp://u:pw@cam1/x")
     assert secrets_in("http://h/v?token=t0ken&channel=1") == ("t0ken",)
     assert secrets_in("clip.mp4") == secrets_in("rtsp://cam1/x") == ()

@@ -15,6 +15,7 @@ from streamdet import __version__
 from streamdet.report import SCHEMA, StageTimes, Verdict, exit_code_of, write_json
 from streamdet.video.base import SourceInfo
 from streamdet.video.live.status import LiveCounts, SourceStatus
+from streamdet.video.redaction import redact
 
 
 class LiveInput(Protocol):
@@ -158,7 +159,8 @@ class LiveReport:
             if (reasons := ", ".join(camera.unwritten))
         ]
         if error is not None:
-            self.verdict, self.reason = "failed", str(error) or type(error).__name__
+            # an error that nobody expected may quote an address with its password
+            self.verdict, self.reason = "failed", redact(str(error)) or type(error).__name__
             self.failed_exit_code = getattr(error, "exit_code", 1)
         elif stopped_by is not None and not as_asked:
             self.verdict, self.reason = "interrupted", f"stopped by {stopped_by} after {detected} frames"

@@ -45,7 +45,8 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """
     known = sorted({secret for secret in secrets if len(secret) >= _LEAST_LENGTH}, key=len, reverse=True)
     if known:
-        text = re.sub("|".join(_forms(secret) for secret in known), MASK, text)
+        # messages are often put in lower case
+        text = re.sub("|".join(_forms(secret) for secret in known), MASK, text, flags=re.IGNORECASE)
     text = _ESCAPED_ADDRESS.sub(r"\1", text)
     text = _ADDRESS.sub(lambda found: found[1] + found[2] + _shown_address(found[1], found[3]), text)
     text = _WITHOUT_SCHEME.sub(f"{MASK}@", text)
@@ -102,14 +103,14 @@ def _character(character: str) -> str:
     octets = character.encode("utf-8", "surrogateescape" if 0xDC80 <= code <= 0xDCFF else "surrogatepass")
     units = character.encode("utf-16-be", "surrogatepass").hex()
     forms = [
-        "".join(rf"%(?:25)*(?i:{octet:02x})" for octet in octets),
-        "".join(rf"\\+x(?i:{octet:02x})" for octet in octets),
-        "".join(rf"\\+u(?i:{units[place : place + 4]})" for place in range(0, len(units), 4)),
-        rf"\\+U(?i:{code:08x})",
-        rf"&#(?:0*{code}|[xX]0*(?i:{code:x}));",
+        "".join(rf"%(?:25)*{octet:02x}" for octet in octets),
+        "".join(rf"\\+x{octet:02x}" for octet in octets),
+        "".join(rf"\\+u{units[place : place + 4]}" for place in range(0, len(units), 4)),
+        rf"\\+U{code:08x}",
+        rf"&#(?:0*{code}|x0*{code:x});",
     ]
     if code < 256:
-        forms.append(rf"\\+x(?i:{code:02x})")
+        forms.append(rf"\\+x{code:02x}")
     forms += {
         " ": [r"\+"],
         "\n": [r"\\+n"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -13,6 +14,8 @@ import pytest
 import streamdet.cli.app as app_module
 from streamdet.cli.redacting import hide_from_process_list, redacted_threads, secrets_of
 from tests.cli.conftest import Streamdet
+from tests.live_servers.clip import make_clip
+from tests.live_servers.rtsp import RtspServer
 from tests.live_servers.silent import ClosedPort
 
 MARK = "zqxjkvw"
@@ -53,6 +56,26 @@ def test_a_camera_that_refuses(debug: bool, tmp_path: Path) -> None:
     assert not leaks(title, out.decode(), err.decode())
     for path in tmp_path.rglob("*"):
         assert not leaks(str(path), path.read_text(errors="replace") if path.is_file() else "")
+
+
+@pytest.mark.rtsp
+@pytest.mark.slow
+def test_a_camera_that_plays(tmp_path: Path, model_file: Path) -> None:
+    clip = make_clip(rate=30, gop=15, frames=60)
+    with RtspServer(clip, user="john.doe", password=PASSWORD, auth="digest") as server:
+        source = f"rtsp://john.doe:{PASSWORD}@127.0.0.1:{server.port}/cam"
+        command = [sys.executable, "-m", "streamdet", "--debug", "run", source, "--model", str(model_file)]
+        command += ["--jsonl", "boxes.jsonl", "--report", "run.json", "--out", "rec/", "--device", "cpu", "--end", "3"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=SECONDS, check=False)
+    shown = [done.stdout.decode(), done.stderr.decode()]
+    assert done.returncode in (0, 5), shown
+    assert json.loads((tmp_path / "run.json").read_text())["cameras"]
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.suffix for path in written} >= {".mp4", ".json", ".jsonl"}
+    for path in written:
+        assert not leaks(str(path), path.read_bytes().decode("latin-1"))
+    assert f"127.0.0.1:{server.port}" in (tmp_path / "boxes.jsonl").read_text()
+    assert not leaks(*shown)
 
 
 def wait_for_title(process: subprocess.Popen[bytes]) -> str:

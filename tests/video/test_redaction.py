@@ -165,6 +165,10 @@ def test_innocent_texts_stay(text: str) -> None:
     assert redact(text, ["s3cr3t", "12", "554x"]) == text
 
 
+def test_a_message_in_lower_case() -> None:
+    assert redact("can't open RTSP://u:P%2FSS@cam1: refused, P/SSWORD".lower(), ["P/SSWORD"]).endswith("refused, ***")
+
+
 def test_short_secrets_are_taken_out_where_they_stand_alone() -> None:
     assert redact("port 12345, password 1234, pw a1", ["1234", "a1"]) == "port 12345, password ***, pw a1"
 

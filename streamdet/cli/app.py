@@ -12,6 +12,7 @@ import typer
 from streamdet import __version__
 from streamdet.cli.data import data_app
 from streamdet.cli.eval import evaluate_model
+from streamdet.cli.probe import probe
 from streamdet.cli.redacting import (
     RedactingGroup,
     hide_from_process_list,
@@ -35,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
+app.command()(probe)
 app.command()(train)
 app.command("eval")(evaluate_model)
 app.add_typer(data_app, name="data")

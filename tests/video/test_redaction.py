@@ -92,6 +92,7 @@ def check(some: Sample) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_ten_thousand_addresses_leak_nothing() -> None:
     rng = random.Random(20240404)
     understood = sum(check(sample(rng)) for _ in range(ADDRESSES))

@@ -86,7 +86,7 @@ class StreamConnection:
         self._given_up = given_up
         self._file = file
         # PyAV asks for made-up times, for which FFmpeg holds packets back; FrameClock makes them up without
-        container.flags &= ~Flags.gen_pts.value
+        container.flags &= ~Flags.gen_pts.value  # type: ignore[operator]
         self._stream = _video_stream(container, location)
         self._by_arrival = False
         self.description = self._describe()
@@ -101,11 +101,14 @@ class StreamConnection:
         # goes on could never be given up
         packets = self._container.demux()
         while not self._given_up.is_set():
+            broken = None
             try:
                 packet = next(packets, None)
             except (av.error.FFmpegError, OSError) as error:
+                packet, broken = None, read_failure(self._location, error)
+            if broken is not None:  # outside of `except`: nothing may refer to an error that holds the address
                 yield Step(time.monotonic(), None, 0, False, *decoder.drain())
-                raise read_failure(self._location, error) from None
+                raise broken
             if packet is None or self._given_up.is_set():
                 break
             if packet.stream_index != self._stream.index:
@@ -117,7 +120,11 @@ class StreamConnection:
             now_s = time.monotonic()
             began_s = now_s if began_s is None else began_s
             pts = round((now_s - began_s) / MICROSECONDS) if self._by_arrival else packet.pts
-            lost, pictures = decoder.decode(packet, now_s, pts if self._by_arrival else None)
+            lost, pictures = decoder.decode(
+                packet,  # type: ignore[arg-type]
+                now_s,
+                pts if self._by_arrival else None,
+            )
             yield Step(now_s, pts, packet.size, packet.is_keyframe, lost, pictures)
         if not self._given_up.is_set():
             yield Step(time.monotonic(), None, 0, False, *decoder.drain())
@@ -130,7 +137,8 @@ class StreamConnection:
 
     def _describe(self) -> Description:
         stream, container = self._stream, self._container
-        rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+        # the one in the codec's parameters is better than FFmpeg's guesses, which may count fields
+        rates = (stream.average_rate, stream.codec_context.framerate, stream.guessed_rate, stream.base_rate)
         name, scheme = container.format.name, self._location.scheme
         duration_s = container.duration / 1_000_000 if container.duration and container.duration > 0 else None
         web = scheme in ("http", "https")
@@ -140,7 +148,9 @@ class StreamConnection:
         return Description(
             codec=stream.codec_context.codec.canonical_name,
             container=name,
-            rate=next((rate for rate in rates if rate and 0 < rate <= HIGHEST_RATE), None),
+            rate=None
+            if self._by_arrival
+            else next((rate for rate in rates if rate and 0 < rate <= HIGHEST_RATE), None),
             time_base=MICROSECONDS if self._by_arrival else stream.time_base or Fraction(1, 90_000),
             has_audio=bool(container.streams.audio),
             duration_s=duration_s,

@@ -96,7 +96,7 @@ class Place(NamedTuple):
 def open_failure(location: Location, error: Exception, *, waited_s: float, timeout_s: float) -> SourceGoneError:
     """Why opening failed. May ask the host, which takes up to about `PROBE_S`.
 
-    Raise the result `from None`: the text of `error` may hold the password.
+    Raise the result outside of the `except` that caught `error`: that one's text may hold the password.
 
     Args:
         location: what was to be opened.
@@ -108,9 +108,10 @@ def open_failure(location: Location, error: Exception, *, waited_s: float, timeo
 
 
 def read_failure(location: Location, error: Exception | None) -> SourceGoneError:
-    """Why reading broke off; None stands for the end of the stream. To be raised `from None`."""
-    kind = Kind.CLOSED if error is None else _OF_ERRNO.get(getattr(error, "errno", None) or 0, Kind.CLOSED)
-    return failure(location, kind if kind in (Kind.NO_ROUTE, Kind.NO_CAMERA) else Kind.CLOSED)
+    """Why reading broke off; None stands for the end of the stream."""
+    code = getattr(error, "errno", None) or 0
+    kind = Kind.TIMEOUT if code == errno.ETIMEDOUT else _OF_ERRNO.get(code, Kind.CLOSED)
+    return failure(location, kind if kind in (Kind.NO_ROUTE, Kind.NO_CAMERA, Kind.TIMEOUT) else Kind.CLOSED)
 
 
 def failure(location: Location, kind: Kind, *, timeout_s: float = 0.0, detail: str = "") -> SourceGoneError:
@@ -188,21 +189,20 @@ def _kind_of(location: Location, error: Exception, timed_out: bool) -> Kind:
     for answer, kind in _OF_ANSWER:
         if isinstance(error, answer):
             return kind
-    if (kind := _OF_ERRNO.get(code)) in (Kind.REFUSED, Kind.NO_ROUTE, Kind.NOT_ALLOWED):
-        return kind
+    timed_out = timed_out or code == errno.ETIMEDOUT
+    of_errno = _OF_ERRNO.get(code)
+    if of_errno in (Kind.REFUSED, Kind.NO_ROUTE, Kind.NOT_ALLOWED):
+        return of_errno
     if code == errno.ENOENT:
         return Kind.MISSING
     place = place_of(location)
     if place is not None and (asked := ask(place)) is not None:
-        # a port that was silent before and takes the Kind.TLS handshake's time now, too, is half-open rather than far
-        return (
-            Kind.HALF_OPEN
-            if asked == Kind.TIMEOUT and place.encrypted and ask(place._replace(encrypted=False)) is None
-            else asked
-        )
+        # a port that is open and silent in the handshake, too, is half-open rather than far away
+        silent = asked == Kind.TIMEOUT and place.encrypted and ask(place._replace(encrypted=False)) is None
+        return Kind.HALF_OPEN if silent else asked
     if timed_out:
         return Kind.HALF_OPEN if place is not None else Kind.TIMEOUT
-    closed = isinstance(error, av.error.EOFError | av.error.OSError) or kind == Kind.CLOSED
+    closed = isinstance(error, av.error.EOFError | av.error.OSError) or of_errno == Kind.CLOSED
     return Kind.CLOSED if closed and place is not None else Kind.NOT_A_STREAM
 
 
@@ -256,6 +256,8 @@ def _sentence(location: Location, kind: Kind, timeout_s: float, detail: str) -> 
             return f"{name} may not be read by this user: change its permissions"
         case Kind.MISSING:
             return f"there is no {name}: check the path"
+        case Kind.CLOSED if place is None:
+            return f"{name} broke off: check what writes it; an mp4 must have its index at its beginning (faststart)"
         case Kind.CLOSED:
             return f"{name} closed the connection: check that the camera is on and not at its limit of viewers"
         case Kind.UNEXPECTED:

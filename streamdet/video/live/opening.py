@@ -104,7 +104,10 @@ def _open(
         problem = error
     if problem is not None:  # outside of `except`, so that nothing refers to an error that holds the address
         waited_s = time.monotonic() - began_s
-        raise open_failure(location, problem, waited_s=waited_s, timeout_s=how.timeout[0]) from None
+        longest_s = min(
+            how.timeout[0], int(how.options.get("rw_timeout", how.options.get("timeout", "0"))) / 1e6 or 1e9
+        )
+        raise open_failure(location, problem, waited_s=waited_s, timeout_s=longest_s)
     try:
         return StreamConnection(container, location, given_up, target if isinstance(target, PipeFile) else None)
     except BaseException:
@@ -119,7 +122,7 @@ def _open_pipe(location: Location, given_up: threading.Event) -> Connection:
     except OSError as error:
         problem = error
     if problem is not None:
-        raise open_failure(location, problem, waited_s=0.0, timeout_s=1.0) from None
+        raise open_failure(location, problem, waited_s=0.0, timeout_s=1.0)
     try:
         # who writes into a pipe may take any time for it: no timeout
         return _open(location, file, Opening({"fpsprobesize": "0"}, (float("inf"), None)), given_up)

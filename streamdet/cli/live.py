@@ -19,6 +19,7 @@ from streamdet.cli.cameras import (
     notes_on,
     read_cameras,
 )
+from streamdet.cli.redacting import PASSWORD_VARIABLE
 from streamdet.errors import SourceError, StreamdetError, UsageError
 from streamdet.options import LiveRunOptions
 from streamdet.types import Float32Array
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from streamdet.live.pipeline import LiveCamera, LivePipeline
     from streamdet.live.report import LiveReport
 
-USER, PASSWORD = "STREAMDET_USER", "STREAMDET_PASSWORD"
-"""Environment variables with the login of sources that have none in their address."""
+USER_VARIABLE = "STREAMDET_USER"
+"""Environment variable with the user name of sources that have none in their address."""
 
 
 def is_live(sources: Sequence[str]) -> bool:
@@ -94,7 +95,7 @@ def cameras_of(options: LiveRunOptions, environment: Mapping[str, str]) -> tuple
     """The cameras of the command line or of the file. Raises UsageError."""
     if options.config is not None:
         return read_cameras(options.config, environment)
-    user, password = environment.get(USER), environment.get(PASSWORD)
+    user, password = environment.get(USER_VARIABLE), environment.get(PASSWORD_VARIABLE)
     cameras: list[CameraOptions] = []
     for source in options.sources:
         location = parse_location(source, user=user, password=password, netrc=options.netrc)

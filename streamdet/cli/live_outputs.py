@@ -164,6 +164,6 @@ class Outputs:
 def _folder_and_file(out: str) -> tuple[Path, Path | None]:
     """The folder to record into; the file when one is meant."""
     path = Path(out)
-    if out.endswith(os.sep) or path.is_dir() or not path.suffix:
+    if out.endswith(os.sep) or os.path.isdir(out) or not path.suffix:  # noqa: PTH112 - see places_of
         return path, None
     return path.parent, path

@@ -210,7 +210,7 @@ def places_of(sources: Sequence[str], out: str | None) -> list[Path | None]:
     if out is None:
         return [None] * len(sources)
     folder = Path(out)
-    if out.endswith("/") or folder.is_dir():
+    if out.endswith("/") or os.path.isdir(out):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
         return [folder / f"{Path(source).stem or 'pictures'}.annotated.mp4" for source in sources]
     if len(sources) > 1:
         raise UsageError(f"--out {out} is one file for {len(sources)} sources; give a folder, such as --out annotated/")

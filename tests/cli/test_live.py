@@ -102,7 +102,7 @@ def test_nobody_answers_and_one_sentence_says_why(streamdet: Streamdet, model_fi
     assert done.exit_code == 3
     last = done.err.splitlines()[-1]
     assert last.startswith("streamdet: ")
-    assert "refused" in last
+    assert "refuses the connection" in last
     assert "s3cr3t" not in done.err
     assert report_of()["verdict"] == "failed"
 

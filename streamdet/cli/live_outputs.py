@@ -75,6 +75,7 @@ class Outputs:
                 info=info,
                 quality=self._options.quality,
                 ending=file.suffix if file else ".mp4",
+                first=file if self._options.segment_s is None else None,
             )
         ]
 
@@ -119,6 +120,8 @@ class Outputs:
         _, file = _folder_and_file(out)
         if file is not None:
             muxer_for(file)
+            if self._options.segment_s is None:
+                check_target(file, Path(), overwrite=self._options.overwrite)
             if not alone and camera.out is None:
                 raise UsageError(f"--out {out} is one file for several cameras; give a folder, such as --out rec/")
 

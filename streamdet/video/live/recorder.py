@@ -61,6 +61,7 @@ class Recorder:
         info: Callable[[], SourceInfo | None] = lambda: None,
         quality: Quality = "balanced",
         ending: str = ".mp4",
+        first: Path | None = None,
     ) -> None:
         """Make the folder; no file is made before the first frame.
 
@@ -74,6 +75,7 @@ class Recorder:
             info: of the camera's present connection, where known.
             quality: file size against fidelity.
             ending: `.mp4` or `.mkv`.
+            first: in `folder`; the first file gets this very name, and replaces what is there.
 
         Raises:
             OutputError: the folder can't be made or written.
@@ -89,7 +91,9 @@ class Recorder:
         self._is_full = self._is_over = False
         self._failed_at_s: float | None = None
         _make_folder(folder)
-        self._video = SegmentedVideo(folder, stem, ending, retention, schedule=Schedule(segment_s), quality=quality)
+        self._video = SegmentedVideo(
+            folder, stem, ending, retention, schedule=Schedule(segment_s), quality=quality, first=first
+        )
 
     @property
     def segments(self) -> int:

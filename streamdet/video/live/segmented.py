@@ -41,12 +41,14 @@ class SegmentedVideo:
         *,
         schedule: Schedule,
         quality: Quality,
+        first: Path | None = None,
     ) -> None:
-        """Prepare; nothing is written yet."""
+        """Prepare; nothing is written yet. `first`: the first file's very name, instead of one with a time."""
         self.notes: list[str] = []
         self.files = 0
         self._folder, self._stem, self._ending = folder, stem, ending
         self._retention = retention
+        self._first = first
         self._schedule = schedule
         self._quality = quality
         self._errands = Errands(f"streamdet-finish {stem}")
@@ -122,7 +124,7 @@ class SegmentedVideo:
             self._retention.ended(writer.path)
 
     def _new_writer(self, size: tuple[int, int], utc_s: float, info: SourceInfo | None) -> VideoWriter:
-        path = new_segment_path(self._folder, self._stem, utc_s, self._ending)
+        path, self._first = self._first or new_segment_path(self._folder, self._stem, utc_s, self._ending), None
         self._retention.began(path)  # before the file is there: a sweep must not take it
         try:
             _try_disk(path)

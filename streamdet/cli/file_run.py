@@ -199,7 +199,10 @@ def stop_on_signals(pipeline: Stoppable) -> Iterator[None]:
         if pipeline.stop_reason is not None:
             os._exit(130)
         pipeline.stop({signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}[signal.Signals(number)])
-        os.write(sys.stderr.fileno(), b"\nstreamdet: ending cleanly; once more to force\n")
+        told = b"streamdet: ending cleanly; once more to force"
+        terminal = os.isatty(sys.stderr.fileno())
+        # in place of the display's last line: a new line would leave what is above it on the screen for good
+        os.write(sys.stderr.fileno(), b"\r" + told + b"\x1b[K" if terminal else b"\n" + told + b"\n")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -68,17 +69,14 @@ def _account(camera: CameraReport) -> Text:
     if outages.calls:
         told.append(Text(f"{counted(outages.calls, 'outage')}, the longest {duration(outages.longest_s)}", "yellow"))
     told += [Text(counted(counts.reconnects, "reconnect"))] * bool(counts.reconnects)
-    told += [Text(f"{count} × {printable(kind)}", "yellow") for kind, count in dict(counts.stalls).items() if count]
+    troubles = Counter(dict(counts.stalls)) + Counter(dict(counts.failures))
+    told += [Text(f"{count} × {printable(kind)}", "yellow") for kind, count in troubles.most_common()]
     if camera.age_detected.calls:
         told.append(Text(f"age at detection {_ages(camera.age_detected)}"))
     if camera.age_written.calls:
         told.append(Text(f"at output {_ages(camera.age_written)}"))
     if told:
         lines.append(Text(" · ").join(told))
-    if camera.outputs:
-        shown = ", ".join(printable(output) for output in camera.outputs[:OUTPUTS_SHOWN])
-        more = f" and {len(camera.outputs) - OUTPUTS_SHOWN} more" * (len(camera.outputs) > OUTPUTS_SHOWN)
-        lines.append(Text(f"written {shown}{more}"))
     status = camera.status
     if status.problem and status.state is not SourceState.LIVE:
         lines.append(Text(f"in the end: {printable(status.problem)}", "red"))
@@ -99,6 +97,9 @@ def _sum_line(camera: CameraReport) -> str:
     line = " + ".join(parts)
     if camera.written is not None:
         line += f" · {camera.written} written"
+        if camera.written and camera.outputs:
+            line += f" to {', '.join(printable(output) for output in camera.outputs[:OUTPUTS_SHOWN])}"
+            line += f" and {len(camera.outputs) - OUTPUTS_SHOWN} more" * (len(camera.outputs) > OUTPUTS_SHOWN)
         unwritten = [f"{count} {printable(reason)}" for reason, count in dict(camera.unwritten).items() if count]
         line += f" ({', '.join(unwritten)})" * bool(unwritten)
     return line

@@ -158,6 +158,7 @@ def test_the_receipt_says_where_each_frame_went(columns: int) -> None:
     gate.source.counts.lost = 3
     gate.source.counts.outages.record(4.2)
     gate.source.counts.sessions = 2
+    other.source.counts.failures["401"] = 2
     gate.outputs += ["rec/a.mp4", "rec/b.mp4", "rec/c.mp4", "rec/d.mp4"]
     other.notes.append("recording stopped: the disk is full [red]")
     scene.report.wall_s = 10.0
@@ -170,8 +171,9 @@ def test_the_receipt_says_where_each_frame_went(columns: int) -> None:
     words = " ".join(shown.replace("│", " ").split())
     assert "0:10: 720 frames detected, 72.0 frames/s" in words
     assert "gate 207 in = 180 detected + 27 dropped (20 a newer one came, 7 too old) · 180 written" in words
+    assert "180 written to rec/a.mp4, rec/b.mp4, rec/c.mp4 and 1 more" in words
     assert "3 lost to damage · 1 outage, the longest 4.2 s · 1 reconnect · age at detection 40 ms (p95 40 ms)" in words
-    assert "written rec/a.mp4, rec/b.mp4, rec/c.mp4 and 1 more" in words
+    assert "2 × 401" in words
     assert "the disk is full [red]" in words
     assert "stopped by Ctrl-C after 720 frames (exit code 130)" in words
 

@@ -26,6 +26,10 @@ class Painter:
         self._drawn: tuple[DetectedFrame, av.VideoFrame] | None = None
         self._gone: tuple[float, av.VideoFrame] | None = None
 
+    def saw(self, frame: Frame) -> None:
+        """Keep a frame that need not be drawn."""
+        self.last_frame = frame
+
     def draw(self, detected: DetectedFrame) -> av.VideoFrame:
         """The frame with its boxes, yuv420p; the same object when asked again for the same frame.
 
@@ -37,7 +41,7 @@ class Painter:
             badge = DAMAGED_BADGE if frame.damaged else None
             self._drawn = detected, self._overlay.draw(frame.picture, detected.detections, badge=badge)
             self._draw_times.record(time.perf_counter() - started)
-            self.last_frame = frame
+            self.saw(frame)
         return self._drawn[1]
 
     def draw_gone(self, status: SourceStatus, now_s: float) -> av.VideoFrame | None:

@@ -37,9 +37,15 @@ USER_VARIABLE = "STREAMDET_USER"
 """Environment variable with the user name of sources that have none in their address."""
 
 
-def is_live(sources: Sequence[str]) -> bool:
-    """True when one of the sources is a camera, a stream or a pipe. Raises UsageError when files are among them."""
-    live = [parse_location(source).is_live for source in sources]
+def is_live(sources: Sequence[str], *, follow: bool = False) -> bool:
+    """True when the sources are cameras, streams or pipes; with `follow` folders that are being filled too.
+
+    Raises UsageError when files are among them.
+    """
+    locations = [parse_location(source) for source in sources]
+    live = [location.is_live or (follow and location.kind == "folder") for location in locations]
+    if follow and not all(live):
+        raise UsageError("--follow is for folders that are being filled: leave it out for files")
     if any(live) and not all(live):
         raise UsageError("files and live sources don't go together: run the files on their own")
     return any(live)

@@ -99,6 +99,9 @@ def run(
     every_frame: Annotated[
         bool, typer.Option("--every-frame", help="Queue frames, not the newest only.", rich_help_panel=LIVE)
     ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="A folder: wait for new pictures, for ever.", rich_help_panel=LIVE)
+    ] = False,
     require_all: Annotated[
         bool, typer.Option("--require-all", help="Fail when a source doesn't answer at first.", rich_help_panel=LIVE)
     ] = False,
@@ -134,7 +137,7 @@ def run(
     typed = tuple(sources or ())
     if not typed and config is None:
         raise UsageError("there is no source; give a video file, a camera such as 0, an address, or --config FILE")
-    if config is not None or is_live(typed):
+    if config is not None or is_live(typed, follow=follow):
         if start is not None:
             raise UsageError("--start is for files: a camera begins now; leave it out")
         live_options = LiveRunOptions(

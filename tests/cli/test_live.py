@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 
 from streamdet.results.jsonl import read_jsonl
 from tests.cli.conftest import Streamdet
 from tests.live_servers.clip import Clip, make_clip
 from tests.live_servers.rtsp import RtspServer, free_port
-from tests.media import boxes_of, times_of
+from tests.media import boxes_of, test_picture, times_of
 from tests.media import make_clip as make_file
 
 WAIT_S = 60.0
@@ -181,6 +182,28 @@ def test_a_pipe_is_read_to_its_end(streamdet: Streamdet, model_file: Path) -> No
     [camera] = report_of()["cameras"]
     assert camera["frames"]["detected"] == 40
     assert len(times_of(Path("out.mp4"))) == 40
+
+
+def test_a_folder_is_followed_while_it_fills(streamdet: Streamdet, model_file: Path) -> None:
+    Path("shots").mkdir()
+    pictures = [test_picture(index, (160, 120))[:, :, ::-1] for index in range(6)]
+    cv2.imwrite("shots/0.png", pictures[0])
+
+    def fill() -> None:
+        for index in range(1, 6):
+            time.sleep(0.3)
+            cv2.imwrite(f"shots/{index}.png", pictures[index])
+
+    filler = threading.Thread(target=fill)
+    filler.start()
+    arguments = ["--no-video", "--jsonl", "b.jsonl", "--report", "run.json", "--model", str(model_file)]
+    done = streamdet("run", "shots", "--follow", "--end", "5", *arguments)
+    filler.join()
+    assert done.exit_code == 0, done.err
+    assert report_of()["cameras"][0]["frames"]["detected"] == 6
+    refused = streamdet("run", "shots/0.png", "--follow", *arguments)
+    assert refused.exit_code == 2
+    assert "--follow is for folders" in refused.err
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@
     {"type": "end", "frames": 1, "complete": true}
 
 Boxes are in pixels of the source frame, to 0.01; a tracked one has "track" too. `pts * time_base` is the exact time
-in seconds, `time_s` the same to 1 µs. Each line is flushed, so that a killed run leaves complete lines, and no end.
+in seconds, `time_s` the same to 1 µs. A line of a picture file has its name as "picture". Each line is flushed, so
+that a killed run leaves complete lines, and no end.
 
 Frames of live sources tell more, as one file may hold several cameras, and each connection counts its times anew:
 
@@ -97,6 +98,8 @@ class JsonlWriter:
             "time_s": round(frame.time_s, 6),
             "damaged": frame.damaged,
         }
+        if frame.file_name is not None:
+            line["picture"] = frame.file_name
         if frame.utc_s is not None:
             line["utc_s"] = round(frame.utc_s, 6)
             if frame.camera_utc_s is not None:

@@ -9,6 +9,7 @@ import cv2
 import pytest
 
 from streamdet.results.jsonl import read_jsonl
+from streamdet.training.dataset import read_sets
 from tests.cli.conftest import Streamdet
 from tests.media import boxes_of, damage_packets, make_clip, make_sound, packets_of, test_picture, times_of, truncate
 
@@ -112,6 +113,17 @@ def test_images_and_folders(streamdet: Streamdet, model_file: Path) -> None:
     assert len(times_of(Path("shots.annotated.mp4"))) == 3
     assert streamdet("run", "shots/shot1.png", "--model", model_file).exit_code == 0
     assert len(times_of(Path("shot1.annotated.mp4"))) == 1
+
+
+def test_detections_in_a_folder_of_pictures_become_labels(streamdet: Streamdet, model_file: Path) -> None:
+    Path("labelled/images").mkdir(parents=True)
+    for index in range(3):
+        cv2.imwrite(f"labelled/images/shot{index}.png", test_picture(index, (161, 121))[:, :, ::-1])
+    arguments = ["--no-video", "--jsonl", "labelled/train.jsonl", "--model", str(model_file)]
+    assert streamdet("run", "labelled/images", *arguments).exit_code == 0
+    [dataset], _ = read_sets([Path("labelled")])
+    assert [image.path.name for image in dataset.images] == ["shot0.png", "shot1.png", "shot2.png"]
+    assert sum(len(image.boxes_xyxy) for image in dataset.images) > 3
 
 
 def test_several_files_go_into_a_folder(streamdet: Streamdet, clip: Path, model_file: Path) -> None:

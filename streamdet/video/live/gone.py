@@ -39,31 +39,32 @@ def gone_picture(last: av.VideoFrame, *, since_utc_s: float, now_utc_s: float, r
     return frame
 
 
-def empty_tile(width: int, height: int, name: str, reason: str = "") -> av.VideoFrame:
-    """A dark yuv420p frame for a camera that never gave a picture: its name, NO SIGNAL, and why."""
+def empty_tile(width: int, height: int, name: str, *, headline: str = NO_SIGNAL, reason: str = "") -> av.VideoFrame:
+    """A dark yuv420p frame for a camera that never gave a picture: a headline, its name, and why."""
     frame = av.VideoFrame(width, height, "yuv420p")
     planes = Planes(frame)
     luma, *chroma = planes.arrays
     luma[:] = _TILE_GREY
     for plane in chroma:
         plane[:] = _MIDDLE
-    _write(frame, planes, [(NO_SIGNAL, _ALARM_RGB), (name, _PLAIN_RGB)] + ([(reason, _PLAIN_RGB)] if reason else []))
+    lines = [headline, name, reason] if reason else [headline, name]
+    _write(frame, planes, lines, _ALARM_RGB if headline == NO_SIGNAL else _PLAIN_RGB)
     return frame
 
 
-def _lines(since_utc_s: float, now_utc_s: float, reason: str) -> list[tuple[str, Rgb]]:
+def _lines(since_utc_s: float, now_utc_s: float, reason: str) -> list[str]:
     since, now = (datetime.fromtimestamp(int(moment_s), UTC) for moment_s in (since_utc_s, now_utc_s))
     # a label holds 24 characters
     since_text = f"{since:%H:%M:%S} UTC" if since.date() == now.date() else f"{since:%Y-%m-%d %H:%M}"
-    lines = [(NO_SIGNAL, _ALARM_RGB), (f"since {since_text}", _PLAIN_RGB), (f"now {now:%H:%M:%S} UTC", _PLAIN_RGB)]
-    return lines + ([(reason, _PLAIN_RGB)] if reason else [])
+    return [NO_SIGNAL, f"since {since_text}", f"now {now:%H:%M:%S} UTC"] + ([reason] if reason else [])
 
 
-def _write(frame: av.VideoFrame, planes: Planes, lines: list[tuple[str, Rgb]]) -> None:
-    """Lines below each other in the middle of the picture; those that have no room are left out."""
+def _write(frame: av.VideoFrame, planes: Planes, lines: list[str], head_rgb: Rgb = _ALARM_RGB) -> None:
+    """Lines below each other in the middle of the picture, the first one large; those without room are left out."""
     pen = LabelPen(Coder.of(frame))
     font_px = max(10, round(6 + 0.033 * min(planes.width, planes.height)))
-    labels = [Label(text, -1, font_px * 2 if rgb == _ALARM_RGB else font_px, rgb) for text, rgb in lines]
+    labels = [Label(lines[0], -1, font_px * 2, head_rgb)]
+    labels += [Label(text, -1, font_px, _PLAIN_RGB) for text in lines[1:]]
     sizes = [pen.size(label) for label in labels]
     y = max(0, (planes.height - sum(rows for rows, _ in sizes)) // 2)
     for label, (rows, columns) in zip(labels, sizes, strict=True):

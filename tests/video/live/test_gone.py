@@ -39,9 +39,11 @@ def test_the_plate_tells_the_time() -> None:
 
 
 def test_a_tile_for_a_camera_that_never_came() -> None:
-    tile = empty_tile(321, 181, "a camera with a very long name indeed", "refused")
+    tile = empty_tile(321, 181, "a camera with a very long name indeed", reason="refused")
     assert (tile.width, tile.height) == (321, 181)
     assert np.any(Planes(tile).arrays[2] > 180)
+    calm = empty_tile(321, 181, "name", headline="connecting")
+    assert not np.any(Planes(calm).arrays[2] > 140)
     assert np.any(luma(empty_tile(321, 181, "other")) != luma(empty_tile(321, 181, "name")))
 
 

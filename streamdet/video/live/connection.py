@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from streamdet.video.live.failures import Kind, failure, read_failure
 from streamdet.video.live.packets import Decoder, Taken
+from streamdet.video.live.pipes import PipeFile
 from streamdet.video.location import Location
 
 HIGHEST_RATE = 240
@@ -74,9 +75,20 @@ class StreamConnection:
     """A container opened by PyAV."""
 
     def __init__(
-        self, container: InputContainer, location: Location, given_up: threading.Event, file: object = None
+        self,
+        container: InputContainer,
+        location: Location,
+        given_up: threading.Event,
+        *,
+        file: PipeFile | None = None,
     ) -> None:
-        """Take over `container`, freshly opened; `file` is what it reads from, if that must be closed.
+        """Take over a container.
+
+        Args:
+            container: freshly opened.
+            location: what it was opened from.
+            given_up: tells that nobody waits for it any more.
+            file: what it reads from, if that must be closed.
 
         Raises:
             SourceGoneError: there is no picture in it, or its codec can't be decoded.
@@ -133,7 +145,7 @@ class StreamConnection:
         """Free the container and what it reads from."""
         self._container.close()
         if self._file is not None:
-            self._file.close()  # type: ignore[attr-defined]
+            self._file.close()
 
     def _describe(self) -> Description:
         stream, container = self._stream, self._container

@@ -109,7 +109,7 @@ def _open(
         )
         raise open_failure(location, problem, waited_s=waited_s, timeout_s=longest_s)
     try:
-        return StreamConnection(container, location, given_up, target if isinstance(target, PipeFile) else None)
+        return StreamConnection(container, location, given_up, file=target if isinstance(target, PipeFile) else None)
     except BaseException:
         container.close()
         raise

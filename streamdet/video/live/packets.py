@@ -14,11 +14,14 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from streamdet.video.fields import FieldPairs
+from streamdet.video.live.references import References
 
 SETTLED_AFTER = 128
 """A packet is lost when this many later ones were read and it gave no picture."""
 PATIENCE_FOR_KEY_S = 15.0
 """A stream that has no key frames (it refreshes bit by bit) is decoded as it is after this time."""
+DAMAGE_LASTS_S = 10.0
+"""Damage is passed on from picture to picture until the next key frame; where there is none, for so long."""
 MAX_THREADS = 4
 KEY_FRAMES_NEEDED = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mpeg2video", "vvc"})
 """Codecs whose pictures build on others."""
@@ -39,6 +42,7 @@ class Taken(NamedTuple):
     camera_utc_s: float | None
     """The camera's wall clock when it was taken, where it tells."""
     damaged: bool = False
+    """True when the decoder flagged it, or when it builds on one that is damaged or never arrived."""
 
 
 class _Sent(NamedTuple):
@@ -46,6 +50,7 @@ class _Sent(NamedTuple):
     arrival_s: float
     utc_s: float
     camera_utc_s: float | None
+    tainted: bool
 
 
 class Decoder:
@@ -53,6 +58,9 @@ class Decoder:
 
     Packets before the first key frame are not decoded: what comes out of them is a grey ground with moving spots.
     They count as lost.
+
+    FFmpeg flags the picture that damage hit and not those that are built on it; here they are marked, too, up to the
+    next key frame.
     """
 
     def __init__(self, stream: VideoStream) -> None:
@@ -64,7 +72,10 @@ class Decoder:
         self._decoder.thread_count = min(os.cpu_count() or 1, MAX_THREADS)
         codec = self._decoder.codec.canonical_name
         self._fields = FieldPairs(self._decoder.extradata) if codec == "h264" else None
-        self._wait_for_key = codec in KEY_FRAMES_NEEDED
+        self._references = References(self._decoder.extradata) if codec == "h264" else None
+        self._builds_on_others = self._wait_for_key = codec in KEY_FRAMES_NEEDED
+        self._tainted_until_s = 0.0
+        self._key_number = 0
         self._first_s: float | None = None
         self._sent: dict[int, _Sent] = {}
         self._number = 0
@@ -86,10 +97,14 @@ class Decoder:
             self._wait_for_key = False
         if not packet.size:  # it would end the decoder
             return 1, ()
+        self._follow_damage(packet, number, arrival_s)
         if not self._completes_field_pair(packet):
             utc_s = time.time() - (time.monotonic() - arrival_s)
-            self._sent[number] = _Sent(pts, arrival_s, utc_s, _camera_utc_s(packet))
+            tainted = arrival_s < self._tainted_until_s
+            self._sent[number] = _Sent(pts, arrival_s, utc_s, _camera_utc_s(packet), tainted)
         lost, pictures = self._receive(packet)
+        if lost or packet.is_corrupt:
+            self._taint(number, arrival_s)
         return lost + self._settle(number - SETTLED_AFTER), pictures
 
     def drain(self) -> tuple[int, tuple[Taken, ...]]:
@@ -102,7 +117,8 @@ class Decoder:
             pictures = self._decoder.decode(packet)
         except (av.error.FFmpegError, ValueError, OSError):
             # without threads over frames the error is that of the packet just sent
-            return (0 if packet is None or self._sent.pop(packet.opaque, None) is None else 1), ()
+            failed = None if packet is None else self._sent.pop(self._number - 1, None)
+            return int(failed is not None), ()
         return 0, tuple(taken for picture in pictures if (taken := self._taken(picture)) is not None)
 
     def _taken(self, picture: av.VideoFrame) -> Taken | None:
@@ -112,8 +128,25 @@ class Decoder:
         sent = self._sent.pop(number, None)
         if sent is None:  # a second picture out of one packet
             now_s = time.monotonic()
-            sent = _Sent(None, now_s, time.time(), None)
-        return Taken(picture, picture.pts if sent.pts is None else sent.pts, *sent[1:], picture.is_corrupt)
+            sent = _Sent(None, now_s, time.time(), None, False)
+        if picture.is_corrupt:
+            self._taint(number, sent.arrival_s)
+        pts = picture.pts if sent.pts is None else sent.pts
+        damaged = bool(picture.is_corrupt or sent.tainted)
+        return Taken(picture, pts, sent.arrival_s, sent.utc_s, sent.camera_utc_s, damaged)
+
+    def _follow_damage(self, packet: VideoPacket, number: int, arrival_s: float) -> None:
+        """A key frame ends the damage; a hole in what pictures are built on begins some."""
+        hole = self._references is not None and self._references.missing(bytes(packet))
+        if packet.is_keyframe:
+            self._key_number, self._tainted_until_s = number, 0.0
+        elif hole:
+            self._taint(number, arrival_s)
+
+    def _taint(self, number: int, arrival_s: float) -> None:
+        """The picture of packet `number` is damaged: so are those built on it."""
+        if self._builds_on_others and number >= self._key_number:
+            self._tainted_until_s = arrival_s + DAMAGE_LASTS_S
 
     def _settle(self, before: int) -> int:
         lost = [number for number in self._sent if number < before]

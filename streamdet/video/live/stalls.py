@@ -54,11 +54,13 @@ class Fingerprint(NamedTuple):
 def fingerprint(picture: av.VideoFrame) -> Fingerprint:
     """The fingerprint of a picture's first plane: luma, or the packed colours."""
     plane = picture.planes[0]
-    rows = np.frombuffer(plane, np.uint8)[: plane.height * plane.line_size].reshape(plane.height, plane.line_size)
+    rows = np.frombuffer(memoryview(plane), np.uint8)[: plane.height * plane.line_size].reshape(
+        plane.height, plane.line_size
+    )
     # behind the picture's width there is padding, which may hold anything
     samples = np.ascontiguousarray(rows[::SAMPLE_STEP, : min(plane.width, plane.line_size) : SAMPLE_STEP])
     flat = int(samples.max()) - int(samples.min()) < FLAT if samples.size else True
-    return Fingerprint(zlib.crc32(samples) ^ zlib.crc32(f"{picture.width}x{picture.height}".encode()), flat)
+    return Fingerprint(zlib.crc32(samples.data) ^ zlib.crc32(f"{picture.width}x{picture.height}".encode()), flat)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from streamdet.video.base import printable
 from streamdet.video.live.connection import MICROSECONDS, Description, Step
 from streamdet.video.live.failures import Kind, failure
 from streamdet.video.live.packets import Taken
@@ -96,7 +97,8 @@ class FolderConnection:
         if read is None:
             return Step(now_s, pts, stamp[0], True, 1, ())
         picture, damaged = read
-        return Step(now_s, pts, stamp[0], True, 0, (Taken(picture, pts, now_s, time.time(), None, damaged),))
+        taken = Taken(picture, pts, now_s, time.time(), None, damaged, printable(path.name))
+        return Step(now_s, pts, stamp[0], True, 0, (taken,))
 
 
 def _age_s(stamp: _Stamp) -> float:

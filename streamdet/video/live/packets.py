@@ -43,6 +43,8 @@ class Taken(NamedTuple):
     """The camera's wall clock when it was taken, where it tells."""
     damaged: bool = False
     """True when the decoder flagged it, or when it builds on one that is damaged or never arrived."""
+    file_name: str | None = None
+    """Of a picture file: its name in its folder."""
 
 
 class _Sent(NamedTuple):
@@ -88,6 +90,8 @@ class Decoder:
             arrival_s: when it arrived.
             pts: replaces the times of the stream where it has none of its own.
         """
+        if not packet.size:  # it would end the decoder
+            return 0, ()
         number = packet.opaque = self._number
         self._number += 1
         self._first_s = arrival_s if self._first_s is None else self._first_s
@@ -95,8 +99,6 @@ class Decoder:
             if not packet.is_keyframe and arrival_s - self._first_s < PATIENCE_FOR_KEY_S:
                 return 1, ()
             self._wait_for_key = False
-        if not packet.size:  # it would end the decoder
-            return 1, ()
         self._follow_damage(packet, number, arrival_s)
         if not self._completes_field_pair(packet):
             utc_s = time.time() - (time.monotonic() - arrival_s)

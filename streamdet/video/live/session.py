@@ -48,6 +48,7 @@ class Session:
             session=self._number,
             utc_s=taken.utc_s,
             camera_utc_s=taken.camera_utc_s,
+            file_name=taken.file_name,
         )
         if self.info is None:
             self.info = self._describe(frame, orientation)

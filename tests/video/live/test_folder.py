@@ -38,6 +38,7 @@ def test_those_that_are_there_first_and_then_new_ones_as_they_appear(tmp_path: P
         time.sleep(0.6)
         assert watched.source.patient
     assert numbers(watched.frames) == [0, 1, 2, 3, 4]
+    assert [frame.file_name for frame in frames] == ["8.jpg", "9.jpg", "10.jpg", "z.jpg", "a.png"]
     assert all(before.pts < after.pts for before, after in itertools.pairwise(frames))
     assert watched.source.counts.stalls == {}
 

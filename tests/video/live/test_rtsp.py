@@ -67,6 +67,19 @@ def test_passwords(rtsp_server: Start, auth: str) -> None:
         assert "asks for a user name" in watched.until_kind("401")
 
 
+def test_an_encrypted_camera(rtsp_server: Start) -> None:
+    server = rtsp_server(tls=True, user="ann", password="p@ss")
+    with Watched(server.url(user="ann", password="p@ss")) as watched:
+        watched.until_frames(10)
+    with Watched(server.url().replace("rtsps:", "rtsp:")) as watched:
+        watched.until(lambda: watched.source.status.kind in ("closed", "not a stream", "half-open"))
+
+
+def test_an_open_camera_that_is_asked_for_encryption(rtsp_server: Start) -> None:
+    with Watched(rtsp_server().url().replace("rtsp:", "rtsps:")) as watched:
+        assert "rtsp:// is the way without" in watched.until_kind("TLS")
+
+
 def test_a_path_that_is_not_there(rtsp_server: Start) -> None:
     with Watched(rtsp_server().url("elsewhere")) as watched:
         assert "check the path" in watched.until_kind("404")

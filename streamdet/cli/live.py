@@ -65,24 +65,30 @@ def run_live(options: LiveRunOptions, environment: Mapping[str, str]) -> int:
     pipeline = crew.pipeline(report, outputs)
     started = time.monotonic()
     error: BaseException | None = None
+    ends: list[str] = []  # as asked
     with LiveDisplay(report) as display, stop_on_signals(pipeline), reload_on_hangup(crew):
-        for camera in cameras:
-            pipeline.add(crew.camera(camera, outputs))
 
         def tick() -> None:
             display.update()
             check_start(pipeline, require_all=options.require_all)
             if crew.reload_wanted:
                 crew.reload(pipeline, outputs)
+            if (wish := outputs.refresh()) is not None:
+                ends.append(wish)
+                pipeline.stop(wish)
             if options.end_s is not None and time.monotonic() - started >= options.end_s:
+                ends.append("--end")
                 pipeline.stop("--end")
 
         try:
-            pipeline.run(tick)
+            for camera in [crew.camera(camera, outputs) for camera in cameras]:  # none starts if one can't be made
+                pipeline.add(camera)
+            pipeline.run(tick, outputs.tick_s)
         except BaseException as failure:
             error = failure
+        report.notes += outputs.close()
     reason = pipeline.stop_reason
-    report.conclude(error=error, stopped_by=reason, as_asked=reason in (None, "--end", "the window"))
+    report.conclude(error=error, stopped_by=reason, as_asked=reason is None or reason in ends)
     exit_code = report.exit_code(options.strict)
     if options.report is not None:
         try:
@@ -224,9 +230,14 @@ class Crew:
 
         source = LiveSource(camera.location, camera.live, name=camera.name)
         stages = {"draw": StageTimes(), "encode": StageTimes()}
-        sinks = outputs.sinks(camera, self.model.card.class_names, stages, lambda: source.info)
+        painter = outputs.painter(self.model.card.class_names, stages)
         made = LiveCamera(
-            source, Selection(self.thresholds(camera), camera.roi), sinks, camera.live, every=self.options.every
+            source,
+            Selection(self.thresholds(camera), camera.roi),
+            outputs.sinks(camera, painter, stages, lambda: source.info),
+            camera.live,
+            every=self.options.every,
+            viewers=outputs.viewers(camera, painter, lambda: source.status),
         )
         made.report.stages = stages
         made.report.outputs += outputs.places(camera)

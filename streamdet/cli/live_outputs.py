@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamdet.cli.cameras import CameraOptions
-from streamdet.errors import UsageError
+from streamdet.errors import OutputError, UsageError
 from streamdet.options import LiveRunOptions
 from streamdet.report import StageTimes
 from streamdet.segments import safe_stem
@@ -17,6 +17,8 @@ from streamdet.video.live.drawing import Painter
 from streamdet.video.live.push import PushedStream, check_push_target
 from streamdet.video.live.recorder import Recorder
 from streamdet.video.live.retention import Retention
+from streamdet.video.live.status import SourceStatus
+from streamdet.video.live.window import Window
 from streamdet.video.location import Location, parse_location
 from streamdet.video.overlay import Overlay
 from streamdet.video.targets import check_target, muxer_for
@@ -38,6 +40,8 @@ class Outputs:
     def __init__(self, options: LiveRunOptions, cameras: Sequence[CameraOptions]) -> None:
         """Find out before any work what can't be written. Raises UsageError or OutputError."""
         self._options = options
+        self.notes: list[str] = []
+        self._window = self._open_window() if options.show else None
         self._retentions: dict[Path, Retention] = {}
         self._stems: dict[str, str] = {}
         for camera in cameras:
@@ -46,19 +50,26 @@ class Outputs:
             if path is not None and (path != Path(str(options.jsonl)) or options.segment_s is None):
                 check_target(path, Path(), overwrite=options.overwrite)
 
+    def painter(self, class_names: tuple[str, ...], stages: Mapping[str, StageTimes]) -> Painter:
+        """Draws one camera's pictures, for all of its outputs."""
+        return Painter(Overlay(class_names), stages["draw"])
+
+    def viewers(self, camera: CameraOptions, painter: Painter, status: Callable[[], SourceStatus]) -> list[LiveSink]:
+        """The camera's part of the window, if there is one."""
+        return [] if self._window is None else [self._window.add(camera.name, painter, status)]
+
     def sinks(
         self,
         camera: CameraOptions,
-        class_names: tuple[str, ...],
+        painter: Painter,
         stages: Mapping[str, StageTimes],
         info: Callable[[], SourceInfo | None],
     ) -> list[LiveSink]:
-        """The outputs of one camera; `stages`: times of "draw" and "encode"; `info`: of its present connection.
+        """What the camera is recorded or pushed to; `stages`: times of "encode"; `info`: of its present connection.
 
         Raises UsageError or OutputError.
         """
         out = self._out(camera)
-        painter = Painter(Overlay(class_names), stages["draw"])
         if out is None:
             return []
         if (target := self._push_target(out, camera)) is not None:
@@ -159,9 +170,32 @@ class Outputs:
             Retention(folder, keep_s=options.keep_s, max_bytes=options.max_bytes, reserve_bytes=options.reserve_bytes),
         )
 
-    def problems(self) -> list[str]:
-        """What went wrong with deleting old recordings, for the notes."""
-        return [problem for retention in self._retentions.values() for problem in retention.problems]
+    def _open_window(self) -> Window | None:
+        """The window of `--show`; without a screen the run goes on, unless nothing else was asked for."""
+        options = self._options
+        try:
+            return Window("streamdet")
+        except OutputError as error:
+            if options.out is None and options.jsonl is None and options.report is None:
+                raise
+            self.notes.append(str(error))
+            return None
+
+    @property
+    def tick_s(self) -> float:
+        """How often `refresh` wants to be called."""
+        return 0.2 if self._window is None else 0.04
+
+    def refresh(self) -> str | None:
+        """Show what is new in the window; why the run should end, if so."""
+        return None if self._window is None else self._window.refresh()
+
+    def close(self) -> list[str]:
+        """Close the window; what the user should know."""
+        if self._window is not None:
+            self._window.close()
+            self.notes += self._window.notes
+        return self.notes + [problem for retention in self._retentions.values() for problem in retention.problems]
 
 
 def _folder_and_file(out: str) -> tuple[Path, Path | None]:

@@ -83,8 +83,12 @@ class LiveCamera:
         options: LiveOptions,
         *,
         every: int = 1,
+        viewers: Sequence[LiveSink] = (),
     ) -> None:
-        """`sinks`: the recording or the pushed stream, a window; `every`: take every so many frames."""
+        """`sinks`: the recording or the pushed stream; `every`: take every so many frames.
+
+        `viewers` show and keep nothing: what they take doesn't count as written.
+        """
         self.source = source
         self.selection = selection
         self.options = options
@@ -92,9 +96,10 @@ class LiveCamera:
         self.report = CameraReport(source, written=0 if sinks else None)
         self.outbox: Exchange[DetectedFrame] = Exchange()
         self._sinks = list(sinks)
-        self._has_sinks = bool(sinks)
+        self._viewers = list(viewers)
+        self._has_outputs = bool(sinks or viewers)
         self._lock = threading.Lock()
-        self._out = self.outbox.lane(OUTPUT_FRAMES, LANE_BYTES, _detected_bytes)
+        self._out = self.outbox.lane(OUTPUT_FRAMES, LANE_BYTES, _detected_bytes, waits=lambda: source.patient)
 
     def drop(self, reason: str, frames: int = 1) -> None:
         """Count frames that were given up; from any thread."""
@@ -122,7 +127,7 @@ class LiveCamera:
         """Count a detected frame and hand it to the writer thread; never waits."""
         self.report.detected += 1
         self.report.age_detected.record(max(0.0, detected_at_s - detected.frame.arrival_s))
-        if self._has_sinks:
+        if self._has_outputs:
             self._leave_out(BEHIND, len(self._out.put(detected)))
 
     def end_output(self) -> None:
@@ -146,28 +151,32 @@ class LiveCamera:
                     self._tell_gone(status)
                 if not taken and self.outbox.over:
                     break
-            for sink in list(self._sinks):
+            for sink in (*self._sinks, *self._viewers):
                 self._ask(sink, lambda sink: sink.finish(complete=is_complete()))
         finally:
-            for sink in self._sinks:
+            for sink in (*self._sinks, *self._viewers):
                 sink.close()
                 self.report.notes += sink.notes
 
     def _write(self, detected: DetectedFrame) -> None:
+        for viewer in self._viewers:
+            viewer.write(detected)
+        if self.report.written is None:
+            return
         took = [self._ask(sink, lambda sink: sink.write(detected)) for sink in list(self._sinks)]
         if any(took):
-            self.report.written = (self.report.written or 0) + 1
+            self.report.written += 1
             self.report.age_written.record(max(0.0, time.monotonic() - detected.frame.arrival_s))
         else:
             self._leave_out(REFUSED)
 
     def _leave_out(self, reason: str, frames: int = 1) -> None:
-        if frames:
+        if frames and self.report.written is not None:
             with self._lock:
                 self.report.unwritten[reason] += frames
 
     def _tell_gone(self, status: SourceStatus) -> None:
-        for sink in list(self._sinks):
+        for sink in (*self._sinks, *self._viewers):
             self._ask(sink, lambda sink: sink.gone(status, time.monotonic()))
 
     def _ask(self, sink: LiveSink, ask: Callable[[LiveSink], bool | None]) -> bool | None:

@@ -4,7 +4,7 @@
     python benchmarks/soak.py --dead 1 --cameras 8 --minutes 3  is a dead camera felt by the 7 others?
     python benchmarks/soak.py --loss 0.05 --minutes 5           UDP packets get lost, with H.264 and with H.265
 
-Needs Debian's gst-rtsp-server (see .ci/run). Cameras are 640x360 at 15 fps with a key frame a second. What comes after
+Needs Debian's gst-rtsp-server (see .ci/run). Cameras are 640x360 with a key frame a second. What comes after
 `--` goes to `streamdet run`, such as `-- --device cpu --size 224x400`. Exit code 1 when a promised number is missed.
 """
 
@@ -28,23 +28,24 @@ from tests.live_servers.clip import Clip, make_clip, pictures_of  # noqa: E402
 from tests.live_servers.rtsp import RtspServer  # noqa: E402
 from tests.live_servers.silent import SilentServer  # noqa: E402
 
-SIZE, OTHER_SIZE, RATE, GOP = (640, 360), (480, 270), 15, 15
+SIZE, OTHER_SIZE = (640, 360), (480, 270)
 SAMPLE = ROOT / "samples" / "parking.mp4"
+KEY_FRAME_S = 1.0
 MOST_UNEQUAL = 0.05
 
 
-def camera_clip(codec: str = "h264", size: tuple[int, int] = SIZE) -> Clip:
-    """Ten seconds of a car park."""
-    return make_clip(codec, size=size, rate=RATE, gop=GOP, frames=150, pictures=pictures_of(SAMPLE, size, RATE))
+def camera_clip(fps: int, codec: str = "h264", size: tuple[int, int] = SIZE) -> Clip:
+    """Ten seconds of a car park, with a key frame a second."""
+    return make_clip(codec, size=size, rate=fps, gop=fps, frames=10 * fps, pictures=pictures_of(SAMPLE, size, fps))
 
 
 def soak(arguments: argparse.Namespace, folder: Path, verdict: judging.Verdict) -> None:
     """Cameras with faults."""
-    run_s, clip = 60 * arguments.minutes, camera_clip()
+    run_s, clip = 60 * arguments.minutes, camera_clip(arguments.fps)
     schedule = draw_schedule(arguments.cameras, arguments.faults, run_s, arguments.seed)
     with ExitStack() as stack:
         servers = [stack.enter_context(RtspServer(clip, seed=arguments.seed + n)) for n in range(arguments.cameras)]
-        injector = FaultInjector(servers, schedule, camera_clip(size=OTHER_SIZE))
+        injector = FaultInjector(servers, schedule, camera_clip(arguments.fps, size=OTHER_SIZE))
         options = ["--out", f"{folder / 'rec'}/", "--segment", "2m", *common(arguments)]
         run = run_product(
             [server.url() for server in servers], folder, run_s, options, lambda since_s: injector.work(since_s, print)
@@ -65,17 +66,19 @@ def dead(arguments: argparse.Namespace, folder: Path, verdict: judging.Verdict) 
     rates: dict[str, list[float]] = {"alone": [], "beside the dead": []}
     ages: dict[str, list[float]] = {"alone": [], "beside the dead": []}
     with ExitStack() as stack:
-        clip = camera_clip()
-        servers = [stack.enter_context(RtspServer({f"cam{n}": clip})) for n in range(living)]
+        clip = camera_clip(arguments.fps)
+        servers = [stack.enter_context(RtspServer({f"cam{n}": clip}, seed=arguments.seed + n)) for n in range(living)]
         silent = [stack.enter_context(SilentServer()) for _ in range(arguments.dead)]
         live_urls = [server.url(f"cam{n}") for n, server in enumerate(servers)]
         dead_urls = [f"rtsp://127.0.0.1:{server.port}/cam" for server in silent]
+        runs = [("alone", live_urls), ("beside the dead", dead_urls + live_urls)]
         for number in range(arguments.rounds):
-            for name, urls in (("alone", live_urls), ("beside the dead", dead_urls + live_urls)):
+            # Turn by turn the other first: a machine that grows warm or busy is to harm both alike.
+            for name, urls in runs if number % 2 == 0 else reversed(runs):
                 place = folder / f"{number} {name}"
                 options = ["--no-video", *common(arguments)]
                 run = run_product(urls, place, 60 * arguments.minutes, options)
-                verdict.check(run.ended_itself, f"round {number}, {name}: ended when told to")
+                verdict.check(run.ended_well, f"round {number}, {name}: ended when told to")
                 report = judging.read_report(place)
                 seen = [judged for judged in report.get("cameras", []) if judged["frames"]["decoded"]]
                 rate = sum(camera["frames"]["detected"] for camera in seen) / report["wall_s"]
@@ -84,16 +87,18 @@ def dead(arguments: argparse.Namespace, folder: Path, verdict: judging.Verdict) 
                 print(f"         {len(seen)} live, {rate:.2f} fps, age p50 {1e3 * age_s:.0f} p95 {1e3 * p95_s:.0f} ms")
                 rates[name].append(rate)
                 ages[name].append(age_s)
-    for what, found in (("frame rate", rates), ("age", ages)):
-        ratio = statistics.median(found["beside the dead"]) / statistics.median(found["alone"])
-        verdict.check(abs(ratio - 1) <= MOST_UNEQUAL, f"{what} with {arguments.dead} dead / without: {ratio:.3f}")
+    # The best of the rounds: what else the machine does can only make them worse.
+    print(f"\nWith {arguments.dead} dead against without, the best of {arguments.rounds} rounds each")
+    for what, found, best in (("frame rate", rates, max), ("age", ages, min)):
+        ratio = best(found["beside the dead"]) / best(found["alone"])
+        verdict.check(abs(ratio - 1) <= MOST_UNEQUAL, f"{what}: ratio {ratio:.3f}")
 
 
 def loss(arguments: argparse.Namespace, folder: Path, verdict: judging.Verdict) -> None:
     """One camera with H.264 and one with H.265, by UDP, losing packets all the time."""
     with ExitStack() as stack:
         servers = [
-            stack.enter_context(RtspServer(camera_clip(codec), loss=arguments.loss, seed=arguments.seed))
+            stack.enter_context(RtspServer(camera_clip(arguments.fps, codec), loss=arguments.loss, seed=arguments.seed))
             for codec in ("h264", "hevc")
         ]
         urls, streams = [server.url() for server in servers], stream_names(servers)
@@ -111,7 +116,7 @@ def loss(arguments: argparse.Namespace, folder: Path, verdict: judging.Verdict) 
             frames["damaged"] >= marked > 0, f"{camera['name']}: {frames['damaged']} damaged, {marked} lines say so"
         )
         verdict.check(camera["sessions"] == 1, f"{camera['name']}: {camera['sessions']} session")
-    judging.judge_gaps(streams, lines, GOP / RATE + arguments.max_age, verdict)
+    judging.judge_gaps(streams, lines, KEY_FRAME_S + arguments.max_age, verdict)
 
 
 def common(arguments: argparse.Namespace) -> list[str]:
@@ -128,6 +133,7 @@ def parse_arguments() -> argparse.Namespace:
     """Of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cameras", type=int, default=4)
+    parser.add_argument("--fps", type=int, default=15, help="of a camera; below what the machine can do for --dead")
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--faults", type=int, default=30)
     parser.add_argument("--dead", type=int, default=0, help="compare runs with and without so many dead cameras")

@@ -77,8 +77,8 @@ def percentile(values: Sequence[float], percent: float) -> float:
 def judge_end(run: Run, report: dict[str, Any], verdict: Verdict) -> None:
     """It ran until it was told to stop, and stopped as it should."""
     print("\nThe end")
-    verdict.check(run.ended_itself, "it ran until Ctrl-C and then ended")
-    if not run.ended_itself:
+    verdict.check(run.ended_well, "it ran until Ctrl-C and then ended")
+    if not run.ended_well:
         print((run.folder / "output.txt").read_text(errors="replace")[-2000:])
     verdict.check(run.exit_code in (0, 130), f"exit code {run.exit_code}, verdict {report.get('verdict')}")
     print(f"         {report.get('reason')}")

@@ -18,7 +18,7 @@ STARTS_WITHIN_S = 60.0
 
 @dataclass
 class Samples:
-    """Of a process: one entry a second."""
+    """Of a process and its children: one entry a second."""
 
     time_s: list[float] = field(default_factory=list)
     """After the first frame was detected."""
@@ -27,15 +27,21 @@ class Samples:
     descriptors: list[int] = field(default_factory=list)
 
     def take(self, pid: int, time_s: float) -> None:
-        """Add what /proc says now."""
-        fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-        if "VmRSS" not in fields:
-            return  # it is ending
-        descriptors = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
-        self.time_s.append(time_s)
-        self.rss_mb.append(int(fields["VmRSS"].split()[0]) / 1024)
-        self.threads.append(int(fields["Threads"]))
-        self.descriptors.append(descriptors)
+        """Add what /proc says now of the process and all that it started."""
+        rss_mb, threads, descriptors = 0.0, 0, 0
+        for each in _family(pid):
+            try:
+                fields = dict(line.split(":", 1) for line in Path(f"/proc/{each}/status").read_text().splitlines())
+                descriptors += sum(1 for _ in Path(f"/proc/{each}/fd").iterdir())
+            except OSError:
+                continue  # it has ended
+            rss_mb += int(fields.get("VmRSS", "0 kB").split()[0]) / 1024
+            threads += int(fields["Threads"])
+        if rss_mb:
+            self.time_s.append(time_s)
+            self.rss_mb.append(rss_mb)
+            self.threads.append(threads)
+            self.descriptors.append(descriptors)
 
     def slope_mb_per_min(self, after_s: float) -> float | None:
         """Of a straight line through the memory from `after_s` on; None with less than a minute of samples."""
@@ -56,7 +62,8 @@ class Run:
 
     folder: Path
     exit_code: int
-    ended_itself: bool
+    ended_well: bool
+    """It ran until Ctrl-C, and then ended within a minute."""
     samples: Samples
 
 
@@ -101,6 +108,23 @@ def run_product(
         finally:
             process.kill()
             process.wait()
+
+
+def _family(pid: int) -> set[int]:
+    """A process and its descendants."""
+    parents: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            after_name = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended
+        parents[int(path.parent.name)] = int(after_name[1])
+    family: set[int] = set()
+    children = {pid}
+    while children:
+        family |= children
+        children = {child for child, parent in parents.items() if parent in children}
+    return family
 
 
 def _has_frames(folder: Path) -> bool:

@@ -59,6 +59,7 @@ class Camera(GstRtspServer.RTSPMediaFactory):
     def __init__(self, clip: Clip, loss: float, seed: int) -> None:
         super().__init__()
         self.clip, self.loss, self.dice = clip, loss, random.Random(seed)
+        self.phase_ns = self.dice.randrange(self.clip.frame_ns)
         self.mode = "play"
         self.sent = 0
         self.watchers = 0
@@ -113,7 +114,8 @@ class Camera(GstRtspServer.RTSPMediaFactory):
             return False
         now_ns = clock.get_time() - feed.get_base_time()
         if self.due_ns is None or self.due_ns - now_ns > self.clip.frame_ns:
-            self.due_ns = now_ns
+            # As a sensor's, the rhythm has nothing to do with who connects when; the seed tells it from other cameras'.
+            self.due_ns = now_ns + (self.phase_ns - clock.get_time()) % self.clip.frame_ns
         if self.due_ns <= now_ns:
             missed = (now_ns - self.due_ns) // self.clip.frame_ns
             if missed > 5:  # this process was stopped: the frames of that time are gone, as from a real camera

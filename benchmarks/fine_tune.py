@@ -3,10 +3,10 @@
     python benchmarks/fine_tune.py --data ../shared/data --out runs/fine_tune [--frames 10,25,50,100,240] [--seeds 1]
 
 From some of `newcamera_train.json`'s frames (the first 10, 25, ... of a shuffled list) three starts are trained with
-the same number of samples: `model`, the shipped model with its heads; `backbone`, its backbone with a new pyramid and
-new heads; `imagenet`, an ImageNet backbone. Each is measured on `newcamera_test.json`, the camera's other days, and on
-`val_street.json`, which says what it forgot. `OUT` gets results.json, table.md and curve.png. Resumable: what is
-finished isn't done again, what was cut off goes on.
+the same number of samples, crops of the frames, as `streamdet train` does: `model`, the shipped model with its heads;
+`backbone`, its backbone with a new pyramid and new heads; `imagenet`, an ImageNet backbone. Each is measured on
+`newcamera_test.json`, the camera's other days, and on `val_street.json`, which says what it forgot. `OUT` gets
+results.json, table.md and curve.png. Resumable: what is finished isn't done again, what was cut off goes on.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ from streamdet.detection.models import find_model
 from streamdet.detection.precision import Placement, choose_placement
 from streamdet.detection.retinanet import RetinaNet
 from streamdet.errors import StreamdetError
+from streamdet.options import parse_size
 from streamdet.training.augment import AugmentRule
 from streamdet.training.dataset import Dataset, LabelledImage
 from streamdet.training.evaluate import evaluate, evaluation_detector
 from streamdet.training.formats.coco import read_coco
 from streamdet.training.progress import Progress
-from streamdet.training.recipe import recipe_for, training_sizes
+from streamdet.training.recipe import CROP, recipe_for, scale_for, training_sizes
 from streamdet.training.schedule import TrainOptions
 from streamdet.training.start import NONE, continue_network, start_network
 from streamdet.training.trainer import Trainer
@@ -57,6 +58,7 @@ class Story:
     model: str
     weights: str
     samples: int
+    input_size: tuple[int, int]
     minutes: float
     placement: Placement
 
@@ -120,18 +122,19 @@ class Story:
             weight_decay=recipe.weight_decay,
             warmup=recipe.warmup,
             average_decay=0.99,
-            sizes=training_sizes(pictures, card.input_rule),
+            sizes=training_sizes(pictures, card.input_rule, CROP),
             frozen_stages=recipe.frozen_stages,
             evaluate_every=self.samples,
             seed=seed,
-            augment=AugmentRule(mosaic=0, scale=(0.6, 1.6)),
+            augment=AugmentRule(mosaic=0, scale=scale_for(CROP)),
         )
         # Nothing is validated on the way: the last weights count, and nothing is picked by the test set.
         return Trainer(folder, card, network, pictures, [], options, self.placement)
 
     def _network(self, start: str, seed: int) -> tuple[RetinaNet, ModelCard]:
         model = find_model(self.model)
-        classes, rule = self.tests[0].class_names, model.card.input_rule
+        classes = self.tests[0].class_names
+        rule = replace(model.card.input_rule, short_side=self.input_size[0], long_side=self.input_size[1])
         if start == "model":
             network, config, _ = continue_network(model, classes, seed)
         else:
@@ -266,13 +269,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="choices of the frames")
     parser.add_argument("--model", default="street", help="the shipped model: a name, a folder or a file")
     parser.add_argument("--weights", default="imagenet", help="ImageNet's: imagenet (fetched), or a .pth file")
-    parser.add_argument("--images", type=int, default=2800, help="samples per run")
+    parser.add_argument("--images", type=int, default=6000, help="samples per run")
+    parser.add_argument("--input", default="480x832", help="short x long side of the trained models' input")
     parser.add_argument("--minutes", type=float, default=19, help="a run is stopped after so many")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     chosen = parser.parse_args()
     counts, starts = [int(count) for count in chosen.frames.split(",")], chosen.starts.split(",")
     if unknown := [start for start in starts if start not in STARTS]:
         raise SystemExit(f"--starts names {', '.join(unknown)}; choose among {', '.join(STARTS)}")
+    input_size = parse_size(chosen.input) or (480, 832)
     try:
         pictures = read_coco(chosen.data / "newcamera_train.json").images
         tests = tuple(read_coco(chosen.data / f"{name}.json") for name in (TEST, OLD))
@@ -280,7 +285,15 @@ def main() -> None:
             raise SystemExit(f"--frames is {chosen.frames}; there are {len(pictures)} frames, give 1 to that many")
         placement = choose_placement(chosen.device, "auto")
         story = Story(
-            chosen.out, pictures, tests, chosen.model, chosen.weights, chosen.images, chosen.minutes, placement
+            chosen.out,
+            pictures,
+            tests,
+            chosen.model,
+            chosen.weights,
+            chosen.images,
+            input_size,
+            chosen.minutes,
+            placement,
         )
         chosen.out.mkdir(parents=True, exist_ok=True)
         before = story.before()

@@ -150,8 +150,12 @@ def train(
         str, typer.Option(help="Range of a factor on the size, drawn for each step.", rich_help_panel=SAMPLES)
     ] = "1-1",
     scale: Annotated[
-        str, typer.Option(help="Range of the scale jitter of each picture.", rich_help_panel=SAMPLES)
-    ] = "0.6-1.6",
+        str | None,
+        typer.Option(
+            help="Range of the scale jitter, relative to a picture that fits. Default: 0.6-1.6 of the input.",
+            rich_help_panel=SAMPLES,
+        ),
+    ] = None,
     mirror: Annotated[
         float, typer.Option(help="Share of pictures that are mirrored.", min=0, max=1, rich_help_panel=SAMPLES)
     ] = 0.5,
@@ -190,7 +194,7 @@ def train(
     from streamdet.training.dataset import read_sets
     from streamdet.training.distributed import described_processes, meet
     from streamdet.training.losses import LossRule
-    from streamdet.training.recipe import recipe_for, training_sizes
+    from streamdet.training.recipe import crop_for, recipe_for, scale_for, training_sizes
     from streamdet.training.trainer import NO_PRIOR, Trainer, TrainOptions
 
     if (out / "state.pt").exists() and not resume:
@@ -228,6 +232,7 @@ def train(
         samples = images or recipe.images_seen
         stages = parse_stages(frozen_stages)
         look = AugmentRule()
+        crop = 1.0 if sizes else crop_for(pictures, input_rule, recipe.crop)
         options = TrainOptions(
             images_seen=samples,
             batch_size=batch or share,
@@ -239,7 +244,7 @@ def train(
             warmup=recipe.warmup if warmup is None else warmup,
             clip_norm=parse_or_none("--clip", clip, 0, float("inf")),
             average_decay=average_decay,
-            sizes=parse_schedule(sizes) if sizes else training_sizes(pictures, input_rule),
+            sizes=parse_schedule(sizes) if sizes else training_sizes(pictures, input_rule, crop),
             multi_scale=parse_range("--multi-scale", multi_scale),
             frozen_stages=recipe.frozen_stages if stages is None else stages,
             evaluate_every=evaluate_every or min(4_500, max(samples // 4, 1)),
@@ -250,7 +255,7 @@ def train(
             loss=LossRule(loss, alpha=alpha, gamma=gamma, box=box_loss),
             augment=AugmentRule(
                 mosaic=mosaic,
-                scale=parse_range("--scale", scale),
+                scale=parse_range("--scale", scale) if scale else scale_for(crop),
                 mirror=mirror,
                 brightness=look.brightness * colour,
                 contrast=look.contrast * colour,

@@ -19,7 +19,7 @@ from streamdet.detection.resize import InputRule
 from streamdet.detection.retinanet import build_retinanet
 from streamdet.errors import ModelError, UsageError
 from streamdet.training.freezing import backbone_stages, freeze, set_training
-from streamdet.training.recipe import Start, recipe_for, training_sizes
+from streamdet.training.recipe import Start, crop_for, recipe_for, scale_for, training_sizes
 from streamdet.training.start import continue_network, start_network
 from tests.networks import CLASS_NAMES, noise_picture, normalised, saved_torchvision, tiny_config, tiny_model
 from tests.rectangles import labelled
@@ -175,8 +175,9 @@ def test_the_fewer_pictures_the_more_is_kept() -> None:
         assert [r.images_seen for r in recipes] == sorted(r.images_seen for r in recipes)
         assert all(recipe.batch_norm == "folded" for recipe in recipes)
     fifty = recipe_for(50, "detector", "adamw")
-    assert fifty.images_seen == 2800
-    assert (fifty.batch_size, fifty.frozen_stages, fifty.learning_rate) == (8, 4, 3e-4)
+    assert fifty.images_seen == 6000
+    assert (fifty.batch_size, fifty.frozen_stages, fifty.learning_rate, fifty.crop) == (8, 2, 1e-3, 0.55)
+    assert recipe_for(5000, "detector", "adamw").crop == recipe_for(50, "backbone", "adamw").crop == 1
     assert recipe_for(50, "nothing", "adamw").frozen_stages == 0
     assert recipe_for(50, "nothing", "adamw").batch_norm == "live"
     assert recipe_for(20_000, "backbone", "sgd", on_gpu=True).batch_norm == "live"
@@ -192,3 +193,15 @@ def test_pictures_are_trained_on_at_the_size_that_they_will_be_seen() -> None:
     assert training_sizes([labelled("a", (1080, 1920))], rule)[-1] == (1.0, 320, 544)
     assert training_sizes([labelled("a", (64, 64))], InputRule(32, 32)) == ((1.0, 32, 32),)
     assert np.prod(training_sizes(photos, InputRule(800, 1333))[-1][1:]) == 1056 * 800
+
+
+def test_samples_are_crops_only_where_objects_are_small() -> None:
+    rule = InputRule(480, 832)
+    road = labelled("a", (640, 360))
+    small = [replace(road, boxes_xyxy=np.array([[10, 10, 60, 50]] * 10, np.float32), class_ids=np.zeros(10, np.int64))]
+    large = [replace(small[0], boxes_xyxy=np.array([[10, 10, 60, 50]] * 5 + [[0, 0, 400, 340]] * 5, np.float32))]
+    assert crop_for(small, rule, 0.55) == 0.55
+    assert crop_for(large, rule, 0.55) == crop_for([], rule, 0.55) == 1
+    assert training_sizes(small, rule, 0.55) == ((1.0, 448, 256),)
+    assert scale_for(1.0) == (0.6, 1.6)
+    assert scale_for(0.5) == (1.2, 3.2)  # twice as large, relative to half the size

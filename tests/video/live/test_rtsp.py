@@ -156,7 +156,7 @@ def test_lost_packets_by_udp(rtsp_server: Start, codec: str) -> None:
     clip = make_clip(codec, rate=30, gop=15, size=(640, 360))
     server = rtsp_server(clip, loss=0.05)
     with Watched(server.url(), replace(QUICK, transport="udp")) as watched:
-        watched.until_frames(120)
+        watched.until_frames(90)
     frames, counts = watched.frames, watched.source.counts
     assert counts.sessions == 1
     wrong = [frame for frame in frames if differs(frame, clip)]

@@ -154,13 +154,13 @@ def pictures_of(clip: Clip) -> list[npt.NDArray[np.float64]]:
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 def test_lost_packets_by_udp(rtsp_server: Start, codec: str) -> None:
     clip = make_clip(codec, rate=30, gop=15, size=(640, 360))
-    server = rtsp_server(clip, loss=0.05)
+    server = rtsp_server(clip, loss=0.1)
     with Watched(server.url(), replace(QUICK, transport="udp")) as watched:
         watched.until_frames(90)
     frames, counts = watched.frames, watched.source.counts
     assert counts.sessions == 1
     wrong = [frame for frame in frames if differs(frame, clip)]
-    assert len(wrong) > 10
+    assert wrong
     if codec == "h264":  # FFmpeg alone flags a tenth of them; H.265's decoder passes over some holes in silence
         assert sum(frame.damaged for frame in wrong) > 0.8 * len(wrong)
     assert counts.damaged == sum(frame.damaged for frame in frames) > 0

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from streamdet.detection.checkpoint import Model, ModelCard, load_model
 from streamdet.detection.models import find_model
@@ -108,7 +107,7 @@ class Story:
 
     def measure(self, model: Model) -> dict[str, Any]:
         """Scores on each test set."""
-        detector = evaluation_detector(model, Placement(self.placement.device, torch.float32))
+        detector = evaluation_detector(model, self.placement)
         return {dataset.name: evaluate(detector, dataset).to_json() for dataset in self.tests}
 
     def _trainer(self, folder: Path, start: str, count: int, seed: int) -> Trainer:
@@ -270,14 +269,14 @@ def main() -> None:
     parser.add_argument("--model", default="street", help="the shipped model: a name, a folder or a file")
     parser.add_argument("--weights", default="imagenet", help="ImageNet's: imagenet (fetched), or a .pth file")
     parser.add_argument("--images", type=int, default=6000, help="samples per run")
-    parser.add_argument("--input", default="480x832", help="short x long side of the trained models' input")
+    parser.add_argument("--input", default="576x1024", help="short x long side of the trained models' input")
     parser.add_argument("--minutes", type=float, default=19, help="a run is stopped after so many")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     chosen = parser.parse_args()
     counts, starts = [int(count) for count in chosen.frames.split(",")], chosen.starts.split(",")
     if unknown := [start for start in starts if start not in STARTS]:
         raise SystemExit(f"--starts names {', '.join(unknown)}; choose among {', '.join(STARTS)}")
-    input_size = parse_size(chosen.input) or (480, 832)
+    input_size = parse_size(chosen.input) or (576, 1024)
     try:
         pictures = read_coco(chosen.data / "newcamera_train.json").images
         tests = tuple(read_coco(chosen.data / f"{name}.json") for name in (TEST, OLD))

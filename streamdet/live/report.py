@@ -14,7 +14,7 @@ from typing import Protocol
 from streamdet import __version__
 from streamdet.report import SCHEMA, StageTimes, Verdict, exit_code_of, write_json
 from streamdet.video.base import SourceInfo
-from streamdet.video.live.status import LiveCounts, SourceStatus
+from streamdet.video.live.status import LiveCounts, SourceState, SourceStatus
 from streamdet.video.redaction import redact
 
 
@@ -153,6 +153,7 @@ class LiveReport:
         self.notes += discrepancies
         detected = sum(camera.detected for camera in self.cameras)
         silent = [camera.name for camera in self.cameras if not camera.counts.decoded]
+        cut = [c.status.problem for c in self.cameras if c.status.state is SourceState.ENDED and c.status.problem]
         torn = [
             f"{sum(camera.unwritten.values())} detected frames of {camera.name} are not in its output ({reasons})"
             for camera in self.cameras
@@ -164,8 +165,8 @@ class LiveReport:
             self.failed_exit_code = getattr(error, "exit_code", 1)
         elif stopped_by is not None and not as_asked:
             self.verdict, self.reason = "interrupted", f"stopped by {stopped_by} after {detected} frames"
-        elif discrepancies or torn:
-            self.verdict, self.reason = "partial", (discrepancies or torn)[0]
+        elif discrepancies or cut or torn:
+            self.verdict, self.reason = "partial", (discrepancies or cut or torn)[0]
         elif silent:
             self.verdict, self.reason = "partial", f"no frame came from {', '.join(silent)}"
         else:

@@ -2,8 +2,8 @@
 
 | starts from          | pictures | frozen stages | samples                   | batch | AdamW rate | SGD rate | crop |
 |----------------------|----------|---------------|---------------------------|-------|------------|----------|------|
-| a trained detector   | < 20     | 4             | 850 sqrt(pictures)        | 8     | 1e-3       | 5e-3     | 0.55 |
-|                      | < 1,000  | 2             | "                         | 8     | 1e-3       | 5e-3     | 0.55 |
+| a trained detector   | < 20     | 4             | 850 sqrt(pictures)        | 8     | 1e-3       | 5e-3     | 0.45 |
+|                      | < 1,000  | 2             | "                         | 8     | 1e-3       | 5e-3     | 0.45 |
 |                      | more     | 2             | " (most: 40,000)          | 16    | 6e-4       | 1e-2     | 1    |
 | an ImageNet backbone | < 100    | 4             | 1,500 sqrt(pictures)      | 16    | 8e-4       | 1e-2     | 1    |
 |                      | < 1,000  | 3             | "                         | 16    | 8e-4       | 1e-2     | 1    |
@@ -14,10 +14,9 @@ Why:
 - Few pictures can't teach edges and textures anew, they can only spoil them: the fewer, the more of the backbone stays
   (torchvision and Detectron2 freeze two stages on COCO's 118,000 pictures; keras-retinanet's advice for small data is
   to freeze all of it). Frozen stages also need no backward pass.
-- Who labels a few frames wants that camera: with 50 frames of a toll road, AP50 on its other days was 0.548 at a rate
-  of 3e-4, four frozen stages and 2,800 whole pictures at 320x544, and 0.591 at 1e-3, two stages and 6,000 crops for an
-  input of 480x832. What the model knew besides is forgotten faster that way (docs/decisions.md has the numbers).
-- Crops of about half the input's sides, at the scale that the finished model will see, give three times the steps in
+- Who labels a few frames wants that camera: more steps at a higher rate, with more of the backbone, and for small objects
+  an input as large as the frames. What the model knew besides is forgotten faster (docs/decisions.md has the numbers).
+- Crops of about half the input's sides, at the scale that the finished model will see, give five times the steps in
   the same time, and no sample comes twice. Small steps are many steps: 50 pictures give 750 of 8.
 - Fewer epochs of more pictures: the square root lies between a fixed number of samples and a fixed number of epochs.
 - Batch norm is folded: batches of 8 or 16 of one camera's frames have no statistics worth learning, and folded it costs
@@ -41,8 +40,8 @@ from streamdet.training.dataset import LabelledImage
 Start = Literal["detector", "backbone", "nothing"]
 MANY_PICTURES = 10_000
 FEW_PICTURES = 1000
-CROP = 0.55
-"""Of few pictures: a third of the cost, so three times the steps, and never twice the same sample."""
+CROP = 0.45
+"""Of few pictures: a fifth of the cost, so five times the steps, and never twice the same sample."""
 MOST_OF_CROP, WHOLE_SHARE = 0.6, 0.9
 """Samples are crops where this share of the objects takes less than this much of a crop's sides."""
 SCALE = (0.6, 1.6)

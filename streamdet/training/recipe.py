@@ -14,8 +14,8 @@ Why:
 - Few pictures can't teach edges and textures anew, they can only spoil them: the fewer, the more of the backbone stays
   (torchvision and Detectron2 freeze two stages on COCO's 118,000 pictures; keras-retinanet's advice for small data is
   to freeze all of it). Frozen stages also need no backward pass.
-- Who labels a few frames wants that camera: more steps at a higher rate, with more of the backbone, and for small objects
-  an input as large as the frames. What the model knew besides is forgotten faster (docs/decisions.md has the numbers).
+- Who labels a few frames wants that camera: more steps at a higher rate, with more of the backbone, and for small
+  objects an input as large as the frames. What the model knew besides is forgotten faster: docs/decisions.md.
 - Crops of about half the input's sides, at the scale that the finished model will see, give five times the steps in
   the same time, and no sample comes twice. Small steps are many steps: 50 pictures give 750 of 8.
 - Fewer epochs of more pictures: the square root lies between a fixed number of samples and a fixed number of epochs.

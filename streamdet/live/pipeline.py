@@ -124,11 +124,14 @@ class LiveCamera:
             lane.end()
 
     def take_over(self, detected: DetectedFrame, detected_at_s: float) -> None:
-        """Count a detected frame and hand it to the writer thread; never waits."""
+        """Count a detected frame and hand it to the writer thread; waits for that one only with a patient source."""
         self.report.detected += 1
         self.report.age_detected.record(max(0.0, detected_at_s - detected.frame.arrival_s))
         if self._has_outputs:
-            self._leave_out(BEHIND, len(self._out.put(detected)))
+            try:
+                self._leave_out(BEHIND, len(self._out.put(detected)))
+            except ChannelClosedError:
+                self._leave_out(REFUSED)
 
     def end_output(self) -> None:
         """Nothing more will be handed to the writer thread."""
@@ -154,6 +157,7 @@ class LiveCamera:
             for sink in (*self._sinks, *self._viewers):
                 self._ask(sink, lambda sink: sink.finish(complete=is_complete()))
         finally:
+            self._leave_out(REFUSED, len(self._out.give_up()))  # nothing, but after an error that nobody expected
             for sink in (*self._sinks, *self._viewers):
                 sink.close()
                 self.report.notes += sink.notes
@@ -310,9 +314,12 @@ class LivePipeline:
 
     def _is_fresh(self, camera: LiveCamera, frame: Frame) -> bool:
         """False, and counted, for a frame that would be older than allowed when its detections are there."""
-        age_s = time.monotonic() + self._pace_s - frame.arrival_s
-        if age_s <= camera.options.max_age_s or camera.options.every_frame or camera.source.patient:
+        age_s, most_s = time.monotonic() - frame.arrival_s, camera.options.max_age_s
+        if age_s + self._pace_s <= most_s or camera.options.every_frame or camera.source.patient:
             return True
+        if age_s <= most_s:
+            # a pace that is never measured anew would keep a slow detector (or a first, slow pass) from all frames
+            self._pace_s *= MEMORY_OF_PACE
         camera.drop(TOO_OLD)
         return False
 

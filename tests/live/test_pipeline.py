@@ -168,6 +168,21 @@ def test_old_frames_are_dropped_for_their_age() -> None:
     assert camera.dropped[TOO_OLD] > 0
 
 
+def test_a_detector_slower_than_the_greatest_age_still_detects_the_newest() -> None:
+    pipeline = LivePipeline(FakeDetector(0.2), LiveReport())  # type: ignore[arg-type]
+    pipeline.add(LiveCamera(FakeSource("cam", None, 100), EVERYTHING, [], LiveOptions(max_age_s=0.1)))
+    [camera] = pipeline.report.cameras
+    ends = time.monotonic() + 30
+
+    def tick() -> None:
+        if camera.detected > 5 or time.monotonic() > ends:
+            pipeline.stop("the test")
+
+    pipeline.run(tick, 0.02)
+    assert camera.detected > 5
+    assert_accounted(pipeline)
+
+
 def test_a_fast_camera_does_not_starve_a_slow_one() -> None:
     pipeline = LivePipeline(FakeDetector(0.02), LiveReport())  # type: ignore[arg-type]
     pipeline.add(LiveCamera(FakeSource("fast", None, 500), EVERYTHING, [], RELAXED))
@@ -233,6 +248,19 @@ def test_a_camera_can_be_added_and_removed_while_the_run_goes_on() -> None:
     assert pipeline.report.cameras[1].detected > 0
     assert sink.finished is True
     assert_accounted(pipeline)
+
+
+def test_an_unexpected_error_of_an_output_ends_a_run_that_waits_for_it() -> None:
+    class Broken(Kept):
+        def write(self, detected: DetectedFrame) -> bool:
+            raise RuntimeError("a bug")
+
+    pipeline = LivePipeline(FakeDetector(), LiveReport())  # type: ignore[arg-type]
+    source = FakeSource("folder", None, 1000)
+    source.patient = True
+    pipeline.add(LiveCamera(source, EVERYTHING, [Broken()], RELAXED))
+    with pytest.raises(RuntimeError, match="a bug"):
+        pipeline.run(lambda: time.sleep(0.3), 0.02)
 
 
 def test_an_unexpected_error_of_a_source_ends_the_run() -> None:

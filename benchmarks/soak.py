@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.soaking import judging  # noqa: E402
-from benchmarks.soaking.faults import QUIET_AT_FIRST_S, QUIET_AT_LAST_S, FaultInjector, draw_schedule  # noqa: E402
+from benchmarks.soaking.faults import QUIET_AT_LAST_S, FaultInjector, draw_schedule  # noqa: E402
 from benchmarks.soaking.running import run_product  # noqa: E402
 from tests.live_servers import rtsp  # noqa: E402
 from tests.live_servers.clip import Clip, make_clip, pictures_of  # noqa: E402
@@ -56,7 +56,7 @@ def soak(arguments: argparse.Namespace, folder: Path, verdict: judging.Verdict) 
     judging.judge_end(run, report, verdict)
     judging.judge_accounts(report, lines, arguments.max_age, verdict, sent=sent)
     judging.judge_recovery(schedule, streams, lines, verdict)
-    judging.judge_process(run.samples, QUIET_AT_FIRST_S, QUIET_AT_LAST_S, verdict)
+    judging.judge_process(run.samples, QUIET_AT_LAST_S, verdict)
     judging.judge_segments(folder, report, verdict)
 
 

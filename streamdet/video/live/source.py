@@ -14,6 +14,7 @@ from streamdet.video.base import SourceInfo
 from streamdet.video.live.backoff import Backoff
 from streamdet.video.live.connection import Connection, Description, Step
 from streamdet.video.live.failures import Kind, SourceGoneError, failure, stalled, unexpected
+from streamdet.video.live.knocking import KNOCK_EVERY_S, door_of, opens
 from streamdet.video.live.opening import Connect, connect
 from streamdet.video.live.reading import End, Inbox, Message, Reader
 from streamdet.video.live.session import Session
@@ -205,12 +206,15 @@ class LiveSource:
         return None
 
     def _wait(self, gone: SourceGoneError) -> None:
-        """Sleep until the next attempt, or until `stop`."""
+        """Sleep until the next attempt, until a port that was closed opens, or until `stop`."""
         wait_s = self._backoff.failed()
         deadline_s = time.monotonic() + wait_s
         self._set(SourceState.WAITING, gone, retry_at_s=deadline_s)
+        door = door_of(self._location, gone.kind)
         while not self._stopping and (left_s := deadline_s - time.monotonic()) > 0:
-            self._next(left_s)
+            self._next(left_s if door is None else min(left_s, KNOCK_EVERY_S))
+            if door is not None and not self._stopping and opens(door):
+                return
 
     # Small things.
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tests.live_servers.silent import ClosedPort
 from tests.live_servers.transport import TransportSender
 from tests.live_servers.web import HlsServer, MjpegServer
 from tests.media import make_clip as make_file
-from tests.video.live.watching import Watched
+from tests.video.live.watching import QUICK, Watched
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,17 @@ def test_a_server_that_comes_later(jpegs: Clip) -> None:
         with MjpegServer(jpegs, port=number):
             watched.until_frames(3)
     assert watched.source.counts.sessions == 1
+
+
+def test_a_port_that_opens_ends_a_long_wait(jpegs: Clip) -> None:
+    with ClosedPort() as port:
+        number = port.port
+    slow = replace(QUICK, backoff_first_s=300, backoff_most_s=600)
+    with Watched(f"http://127.0.0.1:{number}/video.mjpg", slow) as watched:
+        watched.until_kind("refused")
+        with MjpegServer(jpegs, port=number):
+            watched.until_frames(3)
+    assert watched.source.counts.attempts == 2
 
 
 def test_a_live_playlist_is_shown_at_its_own_pace(clip: Clip) -> None:

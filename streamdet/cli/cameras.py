@@ -6,7 +6,7 @@ import difflib
 import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +24,8 @@ PASSWORD_KEYS = ("password", "password_env", "netrc")
 LIVE_KEYS = ("transport", "max_age", "every_frame", "open_timeout", "read_timeout")
 KEYS = ("url", *USER_KEYS, *PASSWORD_KEYS, "roi", "classes", "conf", "out", *LIVE_KEYS)
 LONGEST_NAME = 64
+NAME = "{name}"
+"""In an address to push to: the camera's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,10 @@ def compare_cameras(before: Sequence[CameraOptions], after: Sequence[CameraOptio
     )
 
 
-def read_cameras(path: Path, environment: Mapping[str, str]) -> tuple[CameraOptions, ...]:
-    """The cameras in the file, in its order.
+def read_cameras(
+    path: Path, environment: Mapping[str, str], *, live: LiveOptions | None = None, netrc: Path | None = None
+) -> tuple[CameraOptions, ...]:
+    """The cameras in the file, in its order; where it says nothing, `live` and `netrc` hold.
 
     Raises:
         UsageError: the file can't be read, or something in it is wrong.
@@ -86,7 +90,8 @@ def read_cameras(path: Path, environment: Mapping[str, str]) -> tuple[CameraOpti
     names = list(file.table("camera").values)
     if not names:
         raise UsageError(f'{file.name} names no camera; add a table such as [camera.gate] with url = "rtsp://..."')
-    cameras = tuple(_Reader(head, file.table("camera", name), environment).camera(name) for name in names)
+    live = live or LiveOptions()
+    cameras = tuple(_Reader(head, file.table("camera", name), environment, live, netrc).camera(name) for name in names)
     _check_outputs(file, cameras)
     return cameras
 
@@ -115,8 +120,11 @@ def check_classes(cameras: Iterable[CameraOptions], known: Sequence[str], model:
 class _Reader:
     """Reads one camera: what its table doesn't say, the head of the file may."""
 
-    def __init__(self, head: Table, own: Table, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, head: Table, own: Table, environment: Mapping[str, str], live: LiveOptions, netrc: Path | None
+    ) -> None:
         self._head = head
+        self._default_live, self._default_netrc = live, netrc
         self._own = own
         self._environment = environment
         self._folder = own.file.path.parent
@@ -177,17 +185,16 @@ class _Reader:
 
     def _credentials(self) -> tuple[str | None, str | None, Path | None, bool]:
         """User, password, netrc file, and whether the password stands in the file."""
-        user = password = netrc = None
+        user = password = None
+        netrc = self._default_netrc
         in_file = False
         if (table := self._table(*USER_KEYS)) is not None:
             key = _only_one(table, USER_KEYS)
             user = table.text(key) if key == "user" else self._from_environment(table, key)
         if (table := self._table(*PASSWORD_KEYS)) is not None:
             key = _only_one(table, PASSWORD_KEYS)
-            if key == "netrc":
-                netrc = self._netrc(table)
-            else:
-                in_file = key == "password"
+            netrc, in_file = (self._netrc(table) if key == "netrc" else None), key == "password"
+            if key != "netrc":
                 password = table.text(key, secret=True) if in_file else self._from_environment(table, key)
         return user, password, netrc, in_file
 
@@ -235,7 +242,7 @@ class _Reader:
                 choices[key] = table.switch(key)
             else:
                 choices[f"{key}_s"] = table.seconds(key)
-        return LiveOptions(**choices)
+        return replace(self._default_live, **choices)
 
 
 def _only_one(table: Table, keys: tuple[str, ...]) -> str:
@@ -277,7 +284,10 @@ def _check_outputs(file: TomlFile, cameras: tuple[CameraOptions, ...]) -> None:
     used: dict[str, str] = {}
     for camera in cameras:
         out = camera.out
-        if out is None or out.endswith("/") or ("://" not in out and not Path(out).suffix):
+        if out is None:
+            continue
+        is_address = "://" in out
+        if NAME in out if is_address else (out.endswith("/") or not Path(out).suffix):
             continue
         if out in used:
             raise UsageError(

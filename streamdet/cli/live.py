@@ -20,7 +20,7 @@ from streamdet.cli.cameras import (
     read_cameras,
 )
 from streamdet.cli.redacting import PASSWORD_VARIABLE
-from streamdet.errors import SourceError, StreamdetError, UsageError
+from streamdet.errors import OutputError, SourceError, StreamdetError, UsageError
 from streamdet.options import LiveRunOptions
 from streamdet.types import Float32Array
 from streamdet.video.live.status import SourceState
@@ -66,11 +66,13 @@ def run_live(options: LiveRunOptions, environment: Mapping[str, str]) -> int:
     started = time.monotonic()
     error: BaseException | None = None
     ends: list[str] = []  # as asked
+    has_started = False
     with LiveDisplay(report) as display, stop_on_signals(pipeline), reload_on_hangup(crew):
 
         def tick() -> None:
+            nonlocal has_started
             display.update()
-            check_start(pipeline, require_all=options.require_all)
+            has_started = has_started or check_start(pipeline, require_all=options.require_all)
             if crew.reload_wanted:
                 crew.reload(pipeline, outputs)
             if (wish := outputs.refresh()) is not None:
@@ -106,7 +108,7 @@ def run_live(options: LiveRunOptions, environment: Mapping[str, str]) -> int:
 def cameras_of(options: LiveRunOptions, environment: Mapping[str, str]) -> tuple[CameraOptions, ...]:
     """The cameras of the command line or of the file. Raises UsageError."""
     if options.config is not None:
-        return read_cameras(options.config, environment)
+        return read_cameras(options.config, environment, live=options.live, netrc=options.netrc)
     user, password = environment.get(USER_VARIABLE), environment.get(PASSWORD_VARIABLE)
     cameras: list[CameraOptions] = []
     for source in options.sources:
@@ -130,20 +132,27 @@ def load_model(options: LiveRunOptions) -> Model:
         return find_model(options.model, progress=display.update)
 
 
-def check_start(pipeline: LivePipeline, *, require_all: bool) -> None:
-    """End the run when no source answered at first, or with `require_all` when one didn't."""
-    silent, answered = [], 0
-    for camera in pipeline.cameras:
-        if camera.report.counts.decoded:
-            answered += 1
-        elif camera.report.status.state is SourceState.WAITING:
-            silent.append(camera.report)
-    if not silent or (answered and not require_all) or answered + len(silent) < len(pipeline.cameras):
-        return
-    if any(camera.counts.decoded for camera in pipeline.report.cameras) and not require_all:
-        return
-    why = "; ".join(camera.status.problem or f"{camera.name} does not answer" for camera in silent)
-    pipeline.fail(SourceError(why))
+def check_start(pipeline: LivePipeline, *, require_all: bool) -> bool:
+    """Whether it is known by now which sources answered at first.
+
+    Ends the run when none did, or with `require_all` when one didn't.
+    """
+    cameras = [camera for camera in pipeline.report.cameras if camera.status.state is not SourceState.STOPPED]
+    answered = [camera for camera in cameras if camera.counts.decoded]
+    if answered and not require_all:
+        return True
+    over = (SourceState.WAITING, SourceState.ENDED)
+    silent = [
+        camera
+        for camera in cameras
+        if not camera.counts.decoded and (camera.status.state in over or camera.counts.attempts > 1)
+    ]
+    if len(answered) + len(silent) < len(cameras):
+        return False
+    if silent:
+        why = "; ".join(camera.status.problem or f"{camera.name} does not answer" for camera in silent)
+        pipeline.fail(SourceError(why))
+    return True
 
 
 @dataclass
@@ -155,6 +164,7 @@ class Crew:
     cameras: tuple[CameraOptions, ...]
     model: Model
     reload_wanted: bool = False
+    detector: Detector | None = None
 
     def report(self) -> LiveReport:
         """An empty one that says what computes."""
@@ -182,7 +192,16 @@ class Crew:
             least.append(np.inf if not known else card.threshold(name) if score is None else score)
         return np.array(least, np.float32)
 
-    def detector(self) -> Detector:
+    def known_classes(self) -> list[str]:
+        """What can be asked for."""
+        card = self.model.card
+        return [name for class_id, name in enumerate(card.class_names) if class_id not in card.hidden_class_ids]
+
+    def least(self) -> tuple[float, ...]:
+        """Least score per class that any camera wants to know of."""
+        return tuple(map(float, np.min([self.thresholds(camera) for camera in self.cameras], axis=0)))
+
+    def make_detector(self) -> Detector:
         """One for all cameras: it reports what any of them wants. Raises UsageError for an unknown class."""
         from dataclasses import replace
 
@@ -190,28 +209,31 @@ class Crew:
         from streamdet.detection.precision import choose_placement
 
         card, options = self.model.card, self.options
-        known = [name for class_id, name in enumerate(card.class_names) if class_id not in card.hidden_class_ids]
+        known, least = self.known_classes(), self.least()
         check_classes(self.cameras, known, card.name)
-        everything = CameraOptions("all", self.cameras[0].location)
         for name in options.classes or ():
             if name not in known:
                 raise UsageError(f"{card.name} knows no class {name!r}; it knows {', '.join(known)}")
-        # With a file of cameras any class may be asked for later: none is silenced.
-        wanted = [self.thresholds(camera) for camera in (*self.cameras, *([everything] * (options.config is not None)))]
-        least = np.min(wanted, axis=0)
         rule = card.input_rule
         if options.size is not None:
             rule = replace(rule, short_side=min(options.size), long_side=max(options.size))
         names = [name for name, score in zip(card.class_names, least, strict=True) if np.isfinite(score)]
+        # with a file of cameras any class may be asked for later: none is silenced
+        names = known if options.config is not None else names
         placement = choose_placement(options.device, options.precision)
-        return Detector(self.model, placement, input_rule=rule, thresholds=tuple(map(float, least)), class_names=names)
+        return Detector(self.model, placement, input_rule=rule, thresholds=least, class_names=names)
 
     def pipeline(self, report: LiveReport, outputs: Outputs) -> LivePipeline:
         """Without cameras yet. Raises UsageError or OutputError."""
         from streamdet.live.pipeline import LivePipeline
 
+        self.detector = self.make_detector()
+        return LivePipeline(self.detector, report, outputs.journals(self.model, self.told_thresholds()))
+
+    def told_thresholds(self) -> dict[str, dict[str, float]]:
+        """By camera and class, for the JSON lines."""
         names = self.model.card.class_names
-        thresholds = {
+        return {
             camera.name: {
                 name: round(float(least), 4)
                 for name, least in zip(names, self.thresholds(camera), strict=True)
@@ -219,7 +241,6 @@ class Crew:
             }
             for camera in self.cameras
         }
-        return LivePipeline(self.detector(), report, outputs.journals(self.model, thresholds))
 
     def camera(self, camera: CameraOptions, outputs: Outputs) -> LiveCamera:
         """A camera, ready to be added to the pipeline. Raises UsageError or OutputError."""
@@ -252,20 +273,24 @@ class Crew:
         if self.options.config is None:
             return
         try:
-            after = read_cameras(self.options.config, self.environment)
-            card = self.model.card
-            check_classes(after, card.class_names, card.name)
-        except UsageError as error:
+            after = cameras_of(self.options, self.environment)
+            check_classes(after, self.known_classes(), self.model.card.name)
+            outputs.check(after)
+            changes = compare_cameras(self.cameras, after)
+            made = [self.camera(camera, outputs) for camera in (*changes.changed, *changes.new)]
+        except (UsageError, OutputError) as error:
             pipeline.report.notes.append(f"the cameras stay as they are: {error}")
             return
-        changes = compare_cameras(self.cameras, after)
-        running = {camera.source.name: camera for camera in pipeline.cameras}
-        for camera in (*changes.gone, *changes.changed):
-            if camera.name in running:
-                pipeline.remove(running[camera.name])
-        for camera in (*changes.changed, *changes.new):
-            pipeline.add(self.camera(camera, outputs))
         self.cameras = after
+        if self.detector is not None:
+            self.detector.set_thresholds(self.least())
+        outputs.changed(self.model, self.told_thresholds())
+        running = {camera.source.name: camera for camera in pipeline.cameras}
+        for camera in made:  # before others go: a run without a source is over
+            pipeline.add(camera)
+        for gone in (*changes.gone, *changes.changed):
+            if gone.name in running:
+                pipeline.remove(running[gone.name])
         told = {"new": changes.new, "changed": changes.changed, "gone": changes.gone}
         said = ", ".join(f"{len(some)} {word}" for word, some in told.items() if some) or "nothing changed"
         pipeline.report.notes.append(f"cameras read again: {said}")

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamdet.cli.cameras import CameraOptions
+from streamdet.cli.cameras import NAME, CameraOptions
 from streamdet.errors import OutputError, UsageError
 from streamdet.options import LiveRunOptions
 from streamdet.report import StageTimes
+from streamdet.results.rotating import LiveJsonl
 from streamdet.segments import safe_stem
 from streamdet.video.base import SourceInfo
 from streamdet.video.live.drawing import Painter
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 DEFAULT_FOLDER = "recordings"
 DEFAULT_SEGMENT_S = 600.0
 """Of recordings in a folder: a run of weeks in one file is no use to anybody."""
-NAME = "{name}"
-"""In an address to push to: the camera's name."""
 
 
 class Outputs:
@@ -41,14 +40,21 @@ class Outputs:
         """Find out before any work what can't be written. Raises UsageError or OutputError."""
         self._options = options
         self.notes: list[str] = []
-        self._window = self._open_window() if options.show else None
         self._retentions: dict[Path, Retention] = {}
         self._stems: dict[str, str] = {}
-        for camera in cameras:
-            self._check(camera, alone=len(cameras) == 1)
+        self._written: set[Path] = set()
+        """Files of the run's own: they replace nothing, and nothing replaces them."""
+        self._journal: LiveJsonl | None = None
+        self.check(cameras)
         for path in (options.report, None if options.jsonl in (None, "-") else Path(str(options.jsonl))):
             if path is not None and (path != Path(str(options.jsonl)) or options.segment_s is None):
                 check_target(path, Path(), overwrite=options.overwrite)
+        self._window = self._open_window(cameras) if options.show else None
+
+    def check(self, cameras: Sequence[CameraOptions]) -> None:
+        """Find out what of the cameras' own outputs can't be written. Raises UsageError or OutputError."""
+        for camera in cameras:
+            self._check(camera, alone=len(cameras) == 1)
 
     def painter(self, class_names: tuple[str, ...], stages: Mapping[str, StageTimes]) -> Painter:
         """Draws one camera's pictures, for all of its outputs."""
@@ -75,6 +81,9 @@ class Outputs:
         if (target := self._push_target(out, camera)) is not None:
             return [PushedStream(target, painter)]
         folder, file = _folder_and_file(out)
+        # a camera that was changed begins a new file, and its old one stays
+        first = file if self._options.segment_s is None and file not in self._written else None
+        self._written |= {first} if first else set()
         return [
             Recorder(
                 folder,
@@ -86,7 +95,7 @@ class Outputs:
                 info=info,
                 quality=self._options.quality,
                 ending=file.suffix if file else ".mp4",
-                first=file if self._options.segment_s is None else None,
+                first=first,
             )
         ]
 
@@ -100,23 +109,23 @@ class Outputs:
 
     def journals(self, model: Model, thresholds: Mapping[str, Mapping[str, float]]) -> list[LiveSink]:
         """The outputs that all cameras share; `thresholds`: by camera and class. Raises UsageError or OutputError."""
-        from streamdet.results.rotating import LiveJsonl
-
         options = self._options
         if options.jsonl is None:
             return []
-        header = {
-            "sources": list(thresholds),
-            "model": model.card.name,
-            "model_sha256": model.sha256,
-            "classes": list(model.card.class_names),
-            "thresholds": thresholds,
-        }
-        keeper = self._retentions.get(Path(options.jsonl).parent) if options.jsonl != "-" else None
         segment_s = options.segment_s if options.jsonl != "-" else None
-        return [
-            LiveJsonl(options.jsonl, header=header, segment_s=segment_s, overwrite=options.overwrite, keeper=keeper)
-        ]
+        self._journal = LiveJsonl(
+            options.jsonl,
+            header=_header(model, thresholds),
+            segment_s=segment_s,
+            overwrite=options.overwrite,
+            keeper=None if segment_s is None else self._retention(Path(options.jsonl).parent),
+        )
+        return [self._journal]
+
+    def changed(self, model: Model, thresholds: Mapping[str, Mapping[str, float]]) -> None:
+        """The cameras are others now: the headers of files that begin from now on tell."""
+        if self._journal is not None:
+            self._journal.header = _header(model, thresholds)
 
     def _check(self, camera: CameraOptions, *, alone: bool) -> None:
         out = self._out(camera)
@@ -131,7 +140,7 @@ class Outputs:
         _, file = _folder_and_file(out)
         if file is not None:
             muxer_for(file)
-            if self._options.segment_s is None:
+            if self._options.segment_s is None and file not in self._written:
                 check_target(file, Path(), overwrite=self._options.overwrite)
             if not alone and camera.out is None:
                 raise UsageError(f"--out {out} is one file for several cameras; give a folder, such as --out rec/")
@@ -170,13 +179,14 @@ class Outputs:
             Retention(folder, keep_s=options.keep_s, max_bytes=options.max_bytes, reserve_bytes=options.reserve_bytes),
         )
 
-    def _open_window(self) -> Window | None:
+    def _open_window(self, cameras: Sequence[CameraOptions]) -> Window | None:
         """The window of `--show`; without a screen the run goes on, unless nothing else was asked for."""
         options = self._options
         try:
             return Window("streamdet")
         except OutputError as error:
-            if options.out is None and options.jsonl is None and options.report is None:
+            nothing_else = options.out is None and options.jsonl is None and options.report is None
+            if nothing_else and all(camera.out is None for camera in cameras):
                 raise
             self.notes.append(str(error))
             return None
@@ -196,6 +206,16 @@ class Outputs:
             self._window.close()
             self.notes += self._window.notes
         return self.notes + [problem for retention in self._retentions.values() for problem in retention.problems]
+
+
+def _header(model: Model, thresholds: Mapping[str, Mapping[str, float]]) -> dict[str, object]:
+    return {
+        "sources": list(thresholds),
+        "model": model.card.name,
+        "model_sha256": model.sha256,
+        "classes": list(model.card.class_names),
+        "thresholds": thresholds,
+    }
 
 
 def _folder_and_file(out: str) -> tuple[Path, Path | None]:

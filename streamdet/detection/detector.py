@@ -57,12 +57,10 @@ class Detector:
         self.sha256 = model.sha256
         self.placement = placement
         self.input_rule = input_rule or model.card.input_rule
-        card_thresholds = tuple(model.card.threshold(name) for name in model.card.class_names)
-        self.thresholds = np.array(thresholds or card_thresholds, np.float32)
-        unwanted = _unwanted(model, class_names)
-        self.thresholds[unwanted] = np.inf
-        least = float(self.thresholds.min(initial=1.0))
-        self.rule = rule or PostprocessRule(score_threshold=min(least, 0.999))
+        self._unwanted = _unwanted(model, class_names)
+        self.set_thresholds(thresholds or tuple(model.card.threshold(name) for name in model.card.class_names))
+        if rule is not None:
+            self.rule = rule
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.input_size_wh: tuple[int, int] | None = None
         self._reformatters: dict[Fitting, VideoReformatter] = {}
@@ -70,7 +68,7 @@ class Detector:
         if model.card.config.batch_norm != "folded":
             fold_batch_norm(network)
         network.requires_grad_(False)
-        _silence(network, unwanted, len(model.card.class_names))
+        _silence(network, self._unwanted, len(model.card.class_names))
         self.network = to_channels_last(network.to(placement.device, placement.dtype).eval())
 
     @classmethod
@@ -107,6 +105,13 @@ class Detector:
             rule = replace(rule, short_side=min(size), long_side=max(size))
         thresholds = None if conf is None else (conf,) * len(found.card.class_names)
         return cls(found, placement, input_rule=rule, thresholds=thresholds, class_names=classes)
+
+    def set_thresholds(self, thresholds: Sequence[float]) -> None:
+        """From the next call on report what scores above these, one per class logit; any thread."""
+        least = np.array(thresholds, np.float32)
+        least[self._unwanted] = np.inf
+        self.rule = PostprocessRule(score_threshold=min(float(least.min(initial=1.0)), 0.999))
+        self.thresholds = least
 
     def __call__(self, pictures: Sequence[Picture]) -> list[Detections]:
         """Detections of each picture, in its own pixels.

@@ -46,6 +46,7 @@ class LiveJsonl:
         frames: frames written.
         left_out: frames that could not be written.
         files: files begun.
+        header: of the files that begin from now on; any thread may put another one here.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class LiveJsonl:
         """
         self.notes: list[str] = []
         self.frames = self.left_out = self.files = 0
-        self._header = header
+        self.header = header
         self._schedule = Schedule(segment_s)
         self._keeper = keeper
         self._writer: JsonlWriter | None = None
@@ -154,7 +155,7 @@ class LiveJsonl:
         if self._keeper is not None:
             self._keeper.began(path)
         self._path = path
-        self._writer = JsonlWriter(path, header=self._header)
+        self._writer = JsonlWriter(path, header=self.header)
         self._schedule.begin(utc_s)
         self.files += 1
         if self._failed_at_s is not None:

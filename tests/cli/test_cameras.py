@@ -57,6 +57,24 @@ def test_the_example_of_the_documentation(file: Path) -> None:
     assert notes_on((gate, yard, street, desk)) == []
 
 
+def test_the_command_speaks_where_the_file_is_silent(file: Path) -> None:
+    netrc = file.with_name("netrc")
+    netrc.write_text("machine 10.0.0.1 login me password from-netrc\n")
+    file.write_text(GATE + '[camera.yard]\nurl = "rtsp://10.0.0.1/b"\nmax_age = "1s"\nnetrc = false\n')
+    gate, yard = read_cameras(file, {}, live=LiveOptions(transport="udp", max_age_s=0.2), netrc=netrc)
+    assert gate.live == LiveOptions(transport="udp", max_age_s=0.2)
+    assert yard.live == LiveOptions(transport="udp", max_age_s=1)
+    assert gate.location.target() == "rtsp://me:from-netrc@10.0.0.1/a"
+    assert yard.location.target() == "rtsp://10.0.0.1/b"
+
+
+def test_cameras_may_be_pushed_to_addresses_with_their_names(file: Path) -> None:
+    two = GATE + '[camera.yard]\nurl = "rtsp://10.0.0.1/b"\n'
+    assert len(read(file, 'out = "rtsp://server/{name}"\n' + two)) == 2
+    assert "is the same" in mistake(file, 'out = "rtsp://server/live"\n' + two)
+    assert "is the same" in mistake(file, 'out = "{name}.mp4"\n' + two)
+
+
 def test_the_table_of_the_documentation_has_every_key_and_no_other() -> None:
     from streamdet.cli.cameras import KEYS
 

@@ -154,6 +154,45 @@ def test_the_camera_file_is_read_again_on_hangup(
     assert "cameras read again: 1 gone" in report["notes"]
 
 
+def test_a_reading_anew_ends_no_run_and_replaces_no_recording(model_file: Path, tmp_path: Path) -> None:
+    for folder, names in (("shots", ["first"]), ("other", ["second"]), ("third", ["third"])):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            cv2.imwrite(str(tmp_path / folder / f"{name}.png"), test_picture(0, (160, 120)))
+    config, lines = tmp_path / "cameras.toml", tmp_path / "b.jsonl"
+    config.write_text('[camera.inbox]\nurl = "shots"\nout = "inbox.mp4"\nconf = 0.9\n')
+    command = [sys.executable, "-m", "streamdet", "run", "--config", "cameras.toml", "--require-all"]
+    command += ["--jsonl", "b.jsonl", "--report", "run.json", "--model", str(model_file)]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            wait_for(lines, '"first.png"')
+            (tmp_path / "shots").rename(tmp_path / "away")
+            time.sleep(1)  # no source is left, and the only one is waited for
+            config.write_text('[camera.inbox]\nurl = "other"\nout = "inbox.mp4"\nconf = 0.1\n')
+            process.send_signal(signal.SIGHUP)
+            wait_for(lines, '"second.png"')
+            config.write_text('[camera.inbox]\nurl = "third"\nout = "b.jsonl/rec/"\n')
+            process.send_signal(signal.SIGHUP)
+            time.sleep(1)
+            config.write_text(
+                '[camera.inbox]\nurl = "third"\nout = "x.mp4"\n[camera.silent]\nurl = "rtsp://127.0.0.1:1/x"\n'
+            )
+            process.send_signal(signal.SIGHUP)
+            wait_for(lines, '"third.png"')
+            time.sleep(2)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=WAIT_S)
+        finally:
+            process.kill()
+    assert process.returncode == 130, errors
+    report = report_of(str(tmp_path / "run.json"))
+    assert any(note.startswith("the cameras stay as they are: ") for note in report["notes"])
+    recordings = sorted(path.name for path in tmp_path.glob("*.mp4"))
+    assert [name[:7] for name in recordings] == ["inbox.m", "inbox_2", "x.mp4"]
+    first, second, *_ = (json.loads(line) for line in lines.read_text().splitlines() if '"frame"' in line)
+    assert len(second["boxes"]) > len(first["boxes"])  # with the lower `conf`
+
+
 @pytest.mark.rtsp
 def test_a_kill_leaves_a_recording_that_plays(server: RtspServer, model_file: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "streamdet", "run", server.url(), "--out", "rec", "--jsonl", "b.jsonl"]

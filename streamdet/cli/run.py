@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from streamdet.errors import UsageError
 from streamdet.options import LiveOptions, LiveRunOptions, Quality, RunOptions, Transport, parse_classes, parse_size
-
-if TYPE_CHECKING:
-    pass
 
 SourceArgument = Annotated[
     list[str] | None,
@@ -33,7 +30,7 @@ def run(
         str | None,
         typer.Option(
             help="Annotated video (.mp4 or .mkv), a folder for several (rec/), or an address to push to. "
-            "Default: NAME.annotated.mp4 here.",
+            "Default: NAME.annotated.mp4 here; of cameras recordings/.",
             metavar="FILE",
             rich_help_panel=WHERE,
         ),
@@ -68,7 +65,8 @@ def run(
         float | None, typer.Option(help="Begin at this second.", metavar="SECONDS", rich_help_panel=WHAT)
     ] = None,
     end: Annotated[
-        float | None, typer.Option(help="Stop at this second.", metavar="SECONDS", rich_help_panel=WHAT)
+        float | None,
+        typer.Option(help="Stop at this second; cameras: after so many.", metavar="SECONDS", rich_help_panel=WHAT),
     ] = None,
     every: Annotated[int, typer.Option(help="Take every so many frames.", metavar="N", rich_help_panel=WHAT)] = 1,
     strict: Annotated[
@@ -112,13 +110,15 @@ def run(
         str, typer.Option(help="Without a packet: connect anew.", metavar="TIME", rich_help_panel=LIVE)
     ] = "10s",
     segment: Annotated[
-        str | None, typer.Option(help="Record in pieces of this length: 10m.", metavar="TIME", rich_help_panel=LIVE)
+        str | None,
+        typer.Option(help="Record in pieces of this length. Default: 10m.", metavar="TIME", rich_help_panel=LIVE),
     ] = None,
     keep: Annotated[
         str | None, typer.Option(help="Delete pieces older than this: 24h.", metavar="TIME", rich_help_panel=LIVE)
     ] = None,
     max_size: Annotated[
-        str | None, typer.Option(help="Delete the oldest pieces above this: 50GB.", rich_help_panel=LIVE)
+        str | None,
+        typer.Option(help="Delete the oldest pieces above this: 50GB.", metavar="SIZE", rich_help_panel=LIVE),
     ] = None,
     reserve: Annotated[
         str, typer.Option(help="Stop recording when the disk has less room.", metavar="SIZE", rich_help_panel=LIVE)
@@ -127,7 +127,7 @@ def run(
         bool, typer.Option("--show", help="A window, where there is a screen.", rich_help_panel=LIVE)
     ] = False,
 ) -> None:
-    """Detect objects in a video and write it annotated, with every frame at its own time and the sound kept.
+    """Detect objects in videos, pictures and cameras, and write them annotated, with every frame at its own time.
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 source, 4 model, 5 output covers only part of the source, 130 interrupted.
     """
@@ -177,6 +177,18 @@ def run(
         raise typer.Exit(run_live(live_options, os.environ))
     from streamdet.cli.file_run import run_file
 
+    of_cameras = {
+        "--netrc": netrc,
+        "--every-frame": every_frame,
+        "--require-all": require_all,
+        "--segment": segment,
+        "--keep": keep,
+        "--max-size": max_size,
+        "--show": show,
+    }
+    for option, given in of_cameras.items():
+        if given:
+            raise UsageError(f"{option} is for cameras and streams: leave it out for files")
     options = [
         RunOptions(
             source=source,

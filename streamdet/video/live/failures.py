@@ -222,7 +222,10 @@ def _sentence(location: Location, kind: Kind, timeout_s: float, detail: str) -> 
         case Kind.UNAUTHORIZED if location.secrets():
             return f"{name} refuses the user name or the password (401): check both, and log in once by a browser"
         case Kind.UNAUTHORIZED:
-            return f"{name} asks for a user name and a password (401): give them in the address, or in a netrc file"
+            return (
+                f"{name} asks for a user name and a password (401): "
+                "set STREAMDET_USER and STREAMDET_PASSWORD, or use --netrc"
+            )
         case Kind.FORBIDDEN:
             return f"{name} forbids access (403): give this user the right to see the stream, or use another user"
         case Kind.NOT_FOUND:

@@ -169,6 +169,11 @@ class Lane(Generic[T]):
             self._changed.notify_all()
         return dropped
 
+    def wait_below(self, count: int) -> None:
+        """Wait until fewer than `count` items are there, or the lane is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.closed or self.ended or len(self.items) < count)
+
     def end(self) -> None:
         """The sender has no more items; those handed over can still be taken."""
         with self._changed:

@@ -196,11 +196,12 @@ def stop_on_signals(pipeline: Stoppable) -> Iterator[None]:
     """The first SIGINT or SIGTERM ends the run cleanly, a second one at once (what is written still plays)."""
 
     def handle(number: int, _: object) -> None:
+        terminal = os.isatty(sys.stderr.fileno())
         if pipeline.stop_reason is not None:
+            os.write(sys.stderr.fileno(), b"\x1b[?25h" if terminal else b"")  # the display has hidden the cursor
             os._exit(130)
         pipeline.stop({signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}[signal.Signals(number)])
         told = b"streamdet: ending cleanly; once more to force"
-        terminal = os.isatty(sys.stderr.fileno())
         # in place of the display's last line: a new line would leave what is above it on the screen for good
         os.write(sys.stderr.fileno(), b"\r" + told + b"\x1b[K" if terminal else b"\n" + told + b"\n")
 

@@ -62,6 +62,7 @@ def run_live(options: LiveRunOptions, environment: Mapping[str, str]) -> int:
     outputs = Outputs(options, cameras)
     crew = Crew(options, environment, cameras, load_model(options))
     report = crew.report()
+    report.notes += outputs.notes
     pipeline = crew.pipeline(report, outputs)
     started = time.monotonic()
     error: BaseException | None = None

@@ -46,6 +46,7 @@ class LiveDisplay:
         self._drawn_s = float("-inf")
         self._told_s = self._started_s
         self._tracks: dict[int, CameraTrack] = {}
+        self._notes_told: Counter[int] = Counter()
         # standard output may carry JSON lines: leave it alone
         self._live = Live(
             console=self._console,
@@ -73,6 +74,7 @@ class LiveDisplay:
             return
         self._drawn_s = now_s
         tracks = self._take_samples(now_s)
+        self._tell_notes()
         if self._console.is_terminal:
             self._live.update(self._screen(tracks, now_s), refresh=True)
             return
@@ -84,6 +86,16 @@ class LiveDisplay:
                 self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         if is_time:
             self._told_s = now_s
+
+    def _tell_notes(self) -> None:
+        """What is new among the notes, once, above the table: a disk that is full must not be told only at the end."""
+        places = [("", self._report.notes), *((f"{camera.name}: ", camera.notes) for camera in self._report.cameras)]
+        for whose, notes in places:
+            new = notes[self._notes_told[id(notes)] :]
+            self._notes_told[id(notes)] += len(new)
+            for note in new:
+                text = Text(f"note: {printable(whose + note)}", style="yellow")
+                self._console.print(text, highlight=False, soft_wrap=True)
 
     def _take_samples(self, now_s: float) -> list[CameraTrack]:
         """A track per camera that takes part; one that was taken out of the run (stopped) is left out."""

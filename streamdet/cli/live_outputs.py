@@ -46,6 +46,8 @@ class Outputs:
         """Files of the run's own: they replace nothing, and nothing replaces them."""
         self._journal: LiveJsonl | None = None
         self.check(cameras)
+        if options.report == Path("-"):
+            raise UsageError("--report - is no file: give a file, as standard output is for --jsonl")
         for path in (options.report, None if options.jsonl in (None, "-") else Path(str(options.jsonl))):
             if path is not None and (path != Path(str(options.jsonl)) or options.segment_s is None):
                 check_target(path, Path(), overwrite=options.overwrite)
@@ -201,11 +203,12 @@ class Outputs:
         return None if self._window is None else self._window.refresh()
 
     def close(self) -> list[str]:
-        """Close the window; what the user should know."""
+        """Close the window; what the user should know, but for `notes`, which are of the start."""
+        shown = []
         if self._window is not None:
             self._window.close()
-            self.notes += self._window.notes
-        return self.notes + [problem for retention in self._retentions.values() for problem in retention.problems]
+            shown = self._window.notes
+        return shown + [problem for retention in self._retentions.values() for problem in retention.problems]
 
 
 def _header(model: Model, thresholds: Mapping[str, Mapping[str, float]]) -> dict[str, object]:

@@ -31,6 +31,8 @@ LANE_BYTES = 256 << 20
 """Most bytes of pictures that wait in one lane."""
 OUTPUT_FRAMES = 30
 """Most detected frames of a camera that wait to be written."""
+PATIENT_FRAMES = 8
+"""With so many waiting there, a source that can wait is read no further: the detector must not wait for its output."""
 GONE_EVERY_S = 1.0
 """The outputs of a camera that is gone are told so this often."""
 MEMORY_OF_PACE = 0.8
@@ -98,6 +100,7 @@ class LiveCamera:
         self._sinks = list(sinks)
         self._viewers = list(viewers)
         self._has_outputs = bool(sinks or viewers)
+        self._notes = Notes(self.report.notes)
         self._lock = threading.Lock()
         self._out = self.outbox.lane(OUTPUT_FRAMES, LANE_BYTES, _detected_bytes, waits=lambda: source.patient)
 
@@ -116,6 +119,8 @@ class LiveCamera:
                     if number % self.every:
                         self.report.skipped += 1
                         continue
+                    if self.source.patient:
+                        self._out.wait_below(PATIENT_FRAMES)
                     try:
                         self.drop(reason, len(lane.put((self, frame))))
                     except ChannelClosedError:
@@ -124,7 +129,7 @@ class LiveCamera:
             lane.end()
 
     def take_over(self, detected: DetectedFrame, detected_at_s: float) -> None:
-        """Count a detected frame and hand it to the writer thread; waits for that one only with a patient source."""
+        """Count a detected frame and hand it to the writer thread."""
         self.report.detected += 1
         self.report.age_detected.record(max(0.0, detected_at_s - detected.frame.arrival_s))
         if self._has_outputs:
@@ -152,6 +157,7 @@ class LiveCamera:
                 elif now_s - last_told_s >= GONE_EVERY_S and self.report.detected:
                     last_told_s = now_s
                     self._tell_gone(status)
+                self._notes.take(self._sinks)
                 if not taken and self.outbox.over:
                     break
             for sink in (*self._sinks, *self._viewers):
@@ -160,11 +166,11 @@ class LiveCamera:
             self._leave_out(REFUSED, len(self._out.give_up()))  # nothing, but after an error that nobody expected
             for sink in (*self._sinks, *self._viewers):
                 sink.close()
-                self.report.notes += sink.notes
+            self._notes.take((*self._sinks, *self._viewers))
 
     def _write(self, detected: DetectedFrame) -> None:
-        for viewer in self._viewers:
-            viewer.write(detected)
+        for viewer in list(self._viewers):
+            self._ask(viewer, lambda sink: sink.write(detected))
         if self.report.written is None:
             return
         took = [self._ask(sink, lambda sink: sink.write(detected)) for sink in list(self._sinks)]
@@ -189,10 +195,27 @@ class LiveCamera:
             return ask(sink)
         except OutputError as error:
             self.report.notes.append(f"stopped writing: {error}")
-            self._sinks.remove(sink)
+            for sinks in (self._sinks, self._viewers):
+                if sink in sinks:
+                    sinks.remove(sink)
             sink.close()
-            self.report.notes += sink.notes
+            self._notes.take([sink])
             return False
+
+
+class Notes:
+    """Carries what outputs say into a report as soon as they say it: a run may go on for weeks."""
+
+    def __init__(self, into: list[str]) -> None:
+        self._into = into
+        self._taken: dict[LiveSink, int] = {}
+
+    def take(self, sinks: Sequence[LiveSink]) -> None:
+        """Add what `sinks` have said since the last time."""
+        for sink in sinks:
+            new = sink.notes[self._taken.get(sink, 0) :]
+            self._taken[sink] = self._taken.get(sink, 0) + len(new)
+            self._into += new
 
 
 class LivePipeline:
@@ -203,6 +226,7 @@ class LivePipeline:
         self._detector = detector
         self.report = report
         self._journals = list(journals)
+        self._notes = Notes(report.notes)
         self._frames: Exchange[tuple[LiveCamera, Frame]] = Exchange()
         self._cameras: dict[LiveCamera, Lane[tuple[LiveCamera, Frame]]] = {}
         self._threads: list[threading.Thread] = []
@@ -280,7 +304,7 @@ class LivePipeline:
                 journal.finish(complete=self._ended_well())
             except StreamdetError as error:
                 self.fail(error)
-            self.report.notes += journal.notes
+        self._notes.take(self._journals)
 
     def _ended_well(self) -> bool:
         return self._failure is None
@@ -310,6 +334,7 @@ class LivePipeline:
                     for journal in self._journals:
                         journal.write(detected)
                     camera.take_over(detected, ended)
+            self._notes.take(self._journals)
             self._end_outputs()
 
     def _is_fresh(self, camera: LiveCamera, frame: Frame) -> bool:

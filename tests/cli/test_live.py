@@ -249,6 +249,9 @@ def test_a_folder_is_followed_while_it_fills(streamdet: Streamdet, model_file: P
     ("arguments", "sentence"),
     [
         (("rtsp://a/1", "--start", "5"), "--start is for files"),
+        (("a.mp4", "--segment", "5"), "--segment is for cameras and streams"),
+        (("a.mp4", "--show"), "--show is for cameras and streams"),
+        (("rtsp://a/1", "--report", "-"), "--report - is no file"),
         (("rtsp://a/1", "rtsp://b/1", "--out", "a.mp4"), "is one file for several cameras"),
         (("rtsp://a/1", "rtsp://b/1", "--out", "rtsp://c/live"), "put {name} into the address"),
         (("rtsp://a/1", "--out", "a.gif"), "a.gif ends in .gif"),

@@ -187,3 +187,15 @@ def test_short_forms() -> None:
     ]
     assert [cut_middle("abcdefghij", n) for n in (10, 9, 4)] == ["abcdefghij", "abcd…ghij", "ab…j"]
     assert cut_middle("監視カメラ", 7) == "監視…ラ"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_notes_are_told_once_and_while_the_run_goes_on(terminal: bool) -> None:
+    scene = Scene(2, 100, terminal=terminal)
+    scene.run(1)
+    scene.report.notes.append("cameras read again: 1 new")
+    scene.cameras[0].notes.append("recording stopped: the disk is full")
+    scene.run(3)
+    told = scene.console.file.getvalue()  # type: ignore[attr-defined]
+    assert told.count("note: cameras read again: 1 new\n") == 1
+    assert told.count("note: gate: recording stopped: the disk is full\n") == 1

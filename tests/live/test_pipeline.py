@@ -250,6 +250,45 @@ def test_a_camera_can_be_added_and_removed_while_the_run_goes_on() -> None:
     assert_accounted(pipeline)
 
 
+def test_a_slow_output_of_a_patient_source_holds_up_nobody_else() -> None:
+    pipeline = LivePipeline(FakeDetector(), LiveReport(batch=8))  # type: ignore[arg-type]
+    source, slow = FakeSource("folder", 60, 1000), Kept(takes_s=0.1)
+    source.patient = True
+    pipeline.add(LiveCamera(source, EVERYTHING, [slow], RELAXED))
+    pipeline.add(LiveCamera(FakeSource("cam", None, 50), EVERYTHING, [], RELAXED))
+    began = time.monotonic()
+
+    def tick() -> None:
+        if len(slow.frames) == 60:
+            pipeline.stop("the test")
+
+    pipeline.run(tick, 0.02)
+    patient, live = pipeline.report.cameras
+    assert patient.written == 60
+    assert live.detected > 25 * (time.monotonic() - began)
+    assert_accounted(pipeline)
+
+
+def test_what_an_output_says_is_noted_while_the_run_goes_on() -> None:
+    pipeline = LivePipeline(FakeDetector(), LiveReport(), [journal := Kept()])  # type: ignore[arg-type]
+    sink = Kept()
+    pipeline.add(LiveCamera(FakeSource("cam", None, 50), EVERYTHING, [sink], RELAXED))
+    sink.notes.append("the disk is full")
+    journal.notes.append("so it is")
+    [camera] = pipeline.report.cameras
+    seen = False
+
+    def tick() -> None:
+        nonlocal seen
+        seen = seen or (camera.notes == ["the disk is full"] and pipeline.report.notes == ["so it is"])
+        if seen:
+            pipeline.stop("the test")
+
+    pipeline.run(tick, 0.02)
+    assert camera.notes == ["the disk is full"]
+    assert pipeline.report.notes == ["so it is"]
+
+
 def test_an_unexpected_error_of_an_output_ends_a_run_that_waits_for_it() -> None:
     class Broken(Kept):
         def write(self, detected: DetectedFrame) -> bool:

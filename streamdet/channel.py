@@ -104,7 +104,7 @@ class Exchange(Generic[T]):
         with self._changed:
             self._changed.wait_for(self._has_news, timeout_s)
             taken: list[tuple[Lane[T], T]] = []
-            while len(taken) < count and any(lane.items for lane in self._lanes):
+            while not self._closed and len(taken) < count and any(lane.items for lane in self._lanes):
                 self._next = (self._next + 1) % len(self._lanes)
                 lane = self._lanes[self._next]
                 if lane.items:

@@ -84,16 +84,12 @@ def safe_stem(name: str) -> str:
     return f"camera-{text}" if _RESERVED.fullmatch(text) else text
 
 
-def safe_stems(names: Iterable[str]) -> list[str]:
-    """One stem for each name, all different even where upper and lower case are the same; the later gets `-2`."""
-    stems: list[str] = []
-    taken: set[str] = set()
-    for name in names:
-        stem = base = safe_stem(name)
-        number = 1
-        while stem.casefold() in taken:
-            number += 1
-            stem = f"{base}-{number}"
-        taken.add(stem.casefold())
-        stems.append(stem)
-    return stems
+def free_stem(name: str, others: Iterable[str]) -> str:
+    """A stem unlike all `others`, even where upper and lower case are the same: the later gets `-2`, and so on."""
+    taken = {other.casefold() for other in others}
+    stem = base = safe_stem(name)
+    number = 1
+    while stem.casefold() in taken:
+        number += 1
+        stem = f"{base}-{number}"
+    return stem

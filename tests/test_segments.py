@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamdet.segments import Schedule, new_segment_path, safe_stem, safe_stems, segment_pattern, utc_stamp
+from streamdet.segments import Schedule, free_stem, new_segment_path, safe_stem, segment_pattern, utc_stamp
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()
 
@@ -90,4 +90,7 @@ def test_any_name_makes_one_plain_file_name(name: str) -> None:
 
 
 def test_two_cameras_never_share_a_stem() -> None:
-    assert safe_stems(["cam/1", "cam 1", "CAM-1", "x"]) == ["cam-1", "cam-1-2", "CAM-1-3", "x"]
+    stems: list[str] = []
+    for name in ("cam/1", "cam 1", "CAM-1", "x"):
+        stems.append(free_stem(name, stems))
+    assert stems == ["cam-1", "cam-1-2", "CAM-1-3", "x"]

@@ -47,10 +47,6 @@ class CameraOptions:
     exposed_in: Path | None = field(default=None, compare=False)
     """The file in which its password stands, when other users may read that file."""
 
-    def reads_like(self, other: CameraOptions) -> bool:
-        """True when both are read the same way, so that a connection to one can serve the other."""
-        return (self.location, self.live) == (other.location, other.live)
-
 
 @dataclass(frozen=True, slots=True)
 class CameraChanges:

@@ -62,7 +62,6 @@ def run_live(options: LiveRunOptions, environment: Mapping[str, str]) -> int:
     outputs = Outputs(options, cameras)
     crew = Crew(options, environment, cameras, load_model(options))
     report = crew.report()
-    report.notes += outputs.notes
     pipeline = crew.pipeline(report, outputs)
     started = time.monotonic()
     error: BaseException | None = None
@@ -72,6 +71,7 @@ def run_live(options: LiveRunOptions, environment: Mapping[str, str]) -> int:
 
         def tick() -> None:
             nonlocal has_started
+            report.notes.extend(outputs.news())
             display.update()
             has_started = has_started or check_start(pipeline, require_all=options.require_all)
             if crew.reload_wanted:
@@ -89,7 +89,8 @@ def run_live(options: LiveRunOptions, environment: Mapping[str, str]) -> int:
             pipeline.run(tick, outputs.tick_s)
         except BaseException as failure:
             error = failure
-        report.notes += outputs.close()
+        outputs.close()
+        report.notes += outputs.news()
     reason = pipeline.stop_reason
     report.conclude(error=error, stopped_by=reason, as_asked=reason is None or reason in ends)
     exit_code = report.exit_code(options.strict)

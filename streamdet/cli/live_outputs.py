@@ -12,7 +12,7 @@ from streamdet.errors import OutputError, UsageError
 from streamdet.options import LiveRunOptions
 from streamdet.report import StageTimes
 from streamdet.results.rotating import LiveJsonl
-from streamdet.segments import safe_stem
+from streamdet.segments import free_stem
 from streamdet.video.base import SourceInfo
 from streamdet.video.live.drawing import Painter
 from streamdet.video.live.push import PushedStream, check_push_target
@@ -39,7 +39,8 @@ class Outputs:
     def __init__(self, options: LiveRunOptions, cameras: Sequence[CameraOptions]) -> None:
         """Find out before any work what can't be written. Raises UsageError or OutputError."""
         self._options = options
-        self.notes: list[str] = []
+        self._notes: list[str] = []
+        self._told: set[str] = set()
         self._retentions: dict[Path, Retention] = {}
         self._stems: dict[str, str] = {}
         self._written: set[Path] = set()
@@ -166,12 +167,7 @@ class Outputs:
 
     def _stem(self, name: str) -> str:
         if name not in self._stems:
-            stem = base = safe_stem(name)
-            number = 1
-            while stem.casefold() in {taken.casefold() for taken in self._stems.values()}:
-                number += 1
-                stem = f"{base}-{number}"
-            self._stems[name] = stem
+            self._stems[name] = free_stem(name, self._stems.values())
         return self._stems[name]
 
     def _retention(self, folder: Path) -> Retention:
@@ -190,7 +186,7 @@ class Outputs:
             nothing_else = options.out is None and options.jsonl is None and options.report is None
             if nothing_else and all(camera.out is None for camera in cameras):
                 raise
-            self.notes.append(str(error))
+            self._notes.append(str(error))
             return None
 
     @property
@@ -202,13 +198,21 @@ class Outputs:
         """Show what is new in the window; why the run should end, if so."""
         return None if self._window is None else self._window.refresh()
 
-    def close(self) -> list[str]:
-        """Close the window; what the user should know, but for `notes`, which are of the start."""
-        shown = []
+    def news(self) -> list[str]:
+        """What the user should know, and was not told before."""
+        notes = list(self._notes)
+        if self._window is not None:
+            notes += self._window.notes
+        for retention in self._retentions.values():
+            notes += retention.problems
+        new = [note for note in dict.fromkeys(notes) if note not in self._told]
+        self._told.update(new)
+        return new
+
+    def close(self) -> None:
+        """Close the window."""
         if self._window is not None:
             self._window.close()
-            shown = self._window.notes
-        return shown + [problem for retention in self._retentions.values() for problem in retention.problems]
 
 
 def _header(model: Model, thresholds: Mapping[str, Mapping[str, float]]) -> dict[str, object]:

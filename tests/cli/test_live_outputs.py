@@ -50,6 +50,7 @@ def test_without_a_screen_a_recording_goes_on(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("WAYLAND_DISPLAY", "")
     camera = CameraOptions("gate", CAMERA.location, out=f"{tmp_path}/rec/")
     outputs = Outputs(LiveRunOptions(config=tmp_path / "cameras.toml", show=True), [camera])
-    assert outputs.close() == []
-    [note] = outputs.notes
+    [note] = outputs.news()
     assert note.startswith("--show needs")
+    outputs.close()
+    assert outputs.news() == []  # told once

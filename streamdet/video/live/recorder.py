@@ -67,7 +67,7 @@ class Recorder:
 
         Args:
             folder: where the segments go.
-            stem: how their names begin: see `safe_stems`.
+            stem: how their names begin: see `free_stem`.
             painter: draws the camera's frames.
             retention: of `folder`; all recorders of the folder share it.
             segment_s: length of a segment in seconds; None = one file, but for changes of size and full disks.

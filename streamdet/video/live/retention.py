@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from streamdet.options import DISK_RESERVE_BYTES
 from streamdet.segments import segment_pattern
 
-DEFAULT_RESERVE_BYTES = 500_000_000
 SWEEP_EVERY_S = 10.0
 LOOK_EVERY_S = 1.0
 """How often the disk is asked for its room."""
@@ -53,7 +53,7 @@ class Retention:
         *,
         keep_s: float | None = None,
         max_bytes: int | None = None,
-        reserve_bytes: int = DEFAULT_RESERVE_BYTES,
+        reserve_bytes: int = DISK_RESERVE_BYTES,
         free: Callable[[Path], int] = free_bytes,
         clock: Callable[[], float] = time.time,
     ) -> None:

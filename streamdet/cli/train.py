@@ -152,7 +152,7 @@ def train(
     scale: Annotated[
         str | None,
         typer.Option(
-            help="Range of the scale jitter, relative to a picture that fits. Default: 0.6-1.6 of the input.",
+            help="Range of the scale jitter, relative to a picture that fits. Default: 0.6-1.6; crops: by --input.",
             rich_help_panel=SAMPLES,
         ),
     ] = None,

@@ -46,6 +46,8 @@ MOST_OF_CROP, WHOLE_SHARE = 0.6, 0.9
 """Samples are crops where this share of the objects takes less than this much of a crop's sides."""
 SCALE = (0.6, 1.6)
 """Range of the scale jitter, relative to how the finished model will see a picture."""
+CROP_SCALE = (0.54, 1.08)
+"""The same for crops: what a model learned from crops it finds best when seen somewhat larger."""
 SMALL_FIRST = 0.65
 """Share of the run at four fifths of the size: half the cost, and it sees the objects at another scale."""
 
@@ -113,8 +115,9 @@ def crop_for(images: Sequence[LabelledImage], input_rule: InputRule, crop: float
 
 
 def scale_for(crop: float) -> tuple[float, float]:
-    """Range of the scale jitter, relative to a picture that fits into the sample: about the input's own scale."""
-    return round(SCALE[0] / crop, 2), round(SCALE[1] / crop, 2)
+    """Range of the scale jitter, relative to a picture that fits into the sample."""
+    low, high = SCALE if crop == 1 else CROP_SCALE
+    return round(low / crop, 2), round(high / crop, 2)
 
 
 def training_sizes(

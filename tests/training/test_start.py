@@ -204,4 +204,4 @@ def test_samples_are_crops_only_where_objects_are_small() -> None:
     assert crop_for(large, rule, 0.55) == crop_for([], rule, 0.55) == 1
     assert training_sizes(small, rule, 0.55) == ((1.0, 448, 256),)
     assert scale_for(1.0) == (0.6, 1.6)
-    assert scale_for(0.5) == (1.2, 3.2)  # twice as large, relative to half the size
+    assert scale_for(0.5) == (1.08, 2.16)  # about as large as in the whole, relative to half the size

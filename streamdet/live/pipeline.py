@@ -22,7 +22,7 @@ from streamdet.live.selection import Selection
 from streamdet.options import LiveOptions
 from streamdet.pipeline import detect_batch
 from streamdet.types import DetectedFrame, Frame
-from streamdet.video.live.status import SourceState, SourceStatus
+from streamdet.video.live.status import LOST, OUTPUT_FAILED, SourceState, SourceStatus
 
 if TYPE_CHECKING:
     from streamdet.detection.detector import Detector
@@ -39,13 +39,17 @@ MEMORY_OF_PACE = 0.8
 """Weight of the past in the moving average of the time that the detector takes."""
 
 NEWER, TOO_OLD, QUEUE_FULL, STOPPED = "a newer one came", "too old", "queue full", "run stopped"
-BEHIND, REFUSED = "output behind", "output failed"
+BEHIND = "output behind"
 
 
 class LiveSink(Protocol):
     """Where a camera's detected frames go."""
 
     notes: list[str]
+    refusal: str
+    """Why `write` said False the last time, in a few words."""
+    lost: int
+    """Frames that `write` took and that got no further."""
 
     def write(self, detected: DetectedFrame) -> bool:
         """Take the next frame; False when it was left out (no room, nobody listening)."""
@@ -136,7 +140,7 @@ class LiveCamera:
             try:
                 self._leave_out(BEHIND, len(self._out.put(detected)))
             except ChannelClosedError:
-                self._leave_out(REFUSED)
+                self._leave_out(OUTPUT_FAILED)
 
     def end_output(self) -> None:
         """Nothing more will be handed to the writer thread."""
@@ -162,8 +166,9 @@ class LiveCamera:
                     break
             for sink in (*self._sinks, *self._viewers):
                 self._ask(sink, lambda sink: sink.finish(complete=is_complete()))
+            self._take_back(sum(sink.lost for sink in self._sinks))
         finally:
-            self._leave_out(REFUSED, len(self._out.give_up()))  # nothing, but after an error that nobody expected
+            self._leave_out(OUTPUT_FAILED, len(self._out.give_up()))  # nothing, but after an error that nobody expected
             for sink in (*self._sinks, *self._viewers):
                 sink.close()
             self._notes.take((*self._sinks, *self._viewers))
@@ -178,7 +183,13 @@ class LiveCamera:
             self.report.written += 1
             self.report.age_written.record(max(0.0, time.monotonic() - detected.frame.arrival_s))
         else:
-            self._leave_out(REFUSED)
+            self._leave_out(self._sinks[0].refusal if self._sinks else OUTPUT_FAILED)
+
+    def _take_back(self, lost: int) -> None:
+        if self.report.written is not None:
+            lost = min(lost, self.report.written)
+            self.report.written -= lost
+            self._leave_out(LOST, lost)
 
     def _leave_out(self, reason: str, frames: int = 1) -> None:
         if frames and self.report.written is not None:

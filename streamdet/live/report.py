@@ -14,7 +14,7 @@ from typing import Protocol
 from streamdet import __version__
 from streamdet.report import SCHEMA, StageTimes, Verdict, exit_code_of, write_json
 from streamdet.video.base import SourceInfo
-from streamdet.video.live.status import LiveCounts, SourceState, SourceStatus
+from streamdet.video.live.status import NOT_CONNECTED_YET, LiveCounts, SourceState, SourceStatus
 from streamdet.video.redaction import redact
 
 
@@ -157,7 +157,8 @@ class LiveReport:
         torn = [
             f"{sum(camera.unwritten.values())} detected frames of {camera.name} are not in its output ({reasons})"
             for camera in self.cameras
-            if (reasons := ", ".join(camera.unwritten))
+            # a receiver is only asked when there is a first picture: what comes until it has agreed is no fault
+            if (reasons := ", ".join(camera.unwritten)) and (reasons != NOT_CONNECTED_YET or not camera.written)
         ]
         if error is not None:
             # an error that nobody expected may quote an address with its password

@@ -43,11 +43,16 @@ class LiveJsonl:
 
     Attributes:
         notes: what a user should know, a sentence each.
+        refusal: why a frame was left out.
+        lost: none, ever.
         frames: frames written.
         left_out: frames that could not be written.
         files: files begun.
         header: of the files that begin from now on; any thread may put another one here.
     """
+
+    refusal = "output failed"
+    lost = 0
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from streamdet.live.selection import Selection
 from streamdet.options import LiveOptions
 from streamdet.types import DetectedFrame, Detections, Frame
 from streamdet.video.base import SourceInfo
-from streamdet.video.live.status import LiveCounts, SourceState, SourceStatus
+from streamdet.video.live.status import NOT_CONNECTED_YET, LiveCounts, SourceState, SourceStatus
 
 EVERYTHING = Selection(np.zeros(1, np.float32))
 RELAXED = LiveOptions(max_age_s=60)  # a busy machine changes nothing
@@ -77,6 +77,9 @@ class FakeDetector:
 
 class Kept:
     """A sink that keeps what it got."""
+
+    refusal = "output failed"
+    lost = 0
 
     def __init__(self, fails_at: int | None = None, takes_s: float = 0.0) -> None:
         self.notes: list[str] = []
@@ -218,6 +221,41 @@ def test_a_failing_output_is_closed_and_the_rest_goes_on() -> None:
     assert "of bad are not in its output" in pipeline.report.reason
     assert "the disk is full" in pipeline.report.cameras[0].notes[0]
     assert pipeline.report.cameras[1].written == pipeline.report.cameras[1].detected
+    assert_accounted(pipeline)
+
+
+class Connecting(Kept):
+    """It takes nothing before its third frame."""
+
+    asked = 0
+
+    def write(self, detected: DetectedFrame) -> bool:
+        self.asked += 1
+        self.refusal = NOT_CONNECTED_YET
+        return self.asked > 2 and super().write(detected)
+
+
+@pytest.mark.parametrize(("frames", "exit_code"), [(20, 0), (2, 5)])
+def test_what_came_before_an_output_could_connect_is_counted_and_no_fault(frames: int, exit_code: int) -> None:
+    pipeline = LivePipeline(FakeDetector(), LiveReport())  # type: ignore[arg-type]
+    pipeline.add(LiveCamera(FakeSource("cam", frames, 100), EVERYTHING, [Connecting()], EVERY_FRAME))
+    run(pipeline)
+    pipeline.report.conclude(stopped_by=None, as_asked=True)
+    assert pipeline.report.cameras[0].unwritten == {NOT_CONNECTED_YET: 2}
+    assert pipeline.report.exit_code() == exit_code
+    assert_accounted(pipeline)
+
+
+def test_frames_that_an_output_took_and_lost_do_not_count_as_written() -> None:
+    pipeline = LivePipeline(FakeDetector(), LiveReport())  # type: ignore[arg-type]
+    sink = Kept()
+    sink.lost = 3
+    pipeline.add(LiveCamera(FakeSource("cam", 20, 100), EVERYTHING, [sink], EVERY_FRAME))
+    run(pipeline)
+    pipeline.report.conclude(stopped_by=None, as_asked=True)
+    [camera] = pipeline.report.cameras
+    assert (camera.written, camera.unwritten) == (17, {"lost on its way": 3})
+    assert pipeline.report.exit_code() == 5
     assert_accounted(pipeline)
 
 

@@ -18,7 +18,7 @@ from streamdet.video.live.backoff import Backoff
 from streamdet.video.live.drawing import Painter
 from streamdet.video.live.push_process import TIME_BASE, PushRequest
 from streamdet.video.live.pusher import PushProcess
-from streamdet.video.live.status import SourceStatus
+from streamdet.video.live.status import NOT_CONNECTED, NOT_CONNECTED_YET, SourceStatus
 from streamdet.video.live.timeline import Timeline
 from streamdet.video.location import Location
 from streamdet.video.redaction import redact
@@ -53,6 +53,8 @@ _PACKET = "pkt_size=1316"
 class _Picture(NamedTuple):
     picture: av.VideoFrame
     moment_s: Fraction
+    is_frame: bool
+    """False for the picture of a camera that is gone."""
 
 
 class PushedStream:
@@ -65,7 +67,8 @@ class PushedStream:
         notes: what a user should know, a sentence each; never a password.
         frames: pictures handed to the receiver.
         left_out: frames not pushed as there was no connection.
-        dropped: frames not pushed as the receiver was slower than the camera.
+        refusal: why the last of them was not.
+        lost: frames not pushed as the receiver was slower than the camera, or went away.
         connections: how often the receiver has agreed.
     """
 
@@ -86,7 +89,7 @@ class PushedStream:
         check_push_target(location)
         check_encoder()
         self.notes: list[str] = []
-        self.frames = self.left_out = self.dropped = self.connections = 0
+        self.frames = self.left_out = self.lost = self.connections = 0
         self._location = location
         self._painter = painter
         self._open_timeout_s, self._send_timeout_s = open_timeout_s, send_timeout_s
@@ -98,6 +101,7 @@ class PushedStream:
         self._queue: deque[_Picture] = deque()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self.refusal = NOT_CONNECTED_YET
 
     @property
     def problem(self) -> str:
@@ -117,8 +121,9 @@ class PushedStream:
         if not self._is_open:
             self._painter.saw(detected.frame)
             self.left_out += 1
+            self.refusal = NOT_CONNECTED if self.connections else NOT_CONNECTED_YET
             return False
-        self._put(_Picture(self._painter.draw(detected), moment_s))
+        self._put(_Picture(self._painter.draw(detected), moment_s, is_frame=True))
         return True
 
     def gone(self, status: SourceStatus, now_s: float) -> None:
@@ -127,7 +132,7 @@ class PushedStream:
             return
         picture = self._painter.draw_gone(status, now_s)
         if picture is not None:
-            self._put(_Picture(picture, self._timeline.at(now_s)))
+            self._put(_Picture(picture, self._timeline.at(now_s), is_frame=False))
 
     def finish(self, *, complete: bool) -> None:
         """Say goodbye to the receiver."""
@@ -138,9 +143,12 @@ class PushedStream:
             return
         self._thread.join()
         self._thread = None
+        self._lose_queue()
         name = self._location.name
-        if self.dropped:
-            self.notes.append(f"{self.dropped} frames were not pushed to {name}: it was slower than the camera")
+        if self.lost:
+            self.notes.append(
+                f"{self.lost} frames were not pushed to {name}: it was slower than the camera, or went away"
+            )
         if self.left_out:
             self.notes.append(f"{self.left_out} frames were not pushed to {name}: it was not connected")
 
@@ -152,9 +160,13 @@ class PushedStream:
         with self._changed:
             self._queue.append(picture)
             if len(self._queue) > QUEUE_PICTURES:
-                self._queue.popleft()
-                self.dropped += 1
+                self.lost += self._queue.popleft().is_frame
             self._changed.notify_all()
+
+    def _lose_queue(self) -> None:
+        with self._changed:
+            self.lost += sum(picture.is_frame for picture in self._queue)
+            self._queue.clear()
 
     def _start(self, detected: DetectedFrame) -> None:
         picture = detected.frame.picture
@@ -190,18 +202,19 @@ class PushedStream:
                 if is_key:
                     key_s = taken.moment_s
                 pts = round(taken.moment_s / TIME_BASE)
-                self.dropped += 1  # until it is sent
-                process.send(fit(taken.picture), pts, is_key=is_key, timeout_s=self._send_timeout_s)
-                self.dropped -= 1
+                try:
+                    process.send(fit(taken.picture), pts, is_key=is_key, timeout_s=self._send_timeout_s)
+                except BaseException:
+                    with self._changed:
+                        self.lost += taken.is_frame
+                    raise
                 self.frames += 1
                 backoff.good(time.monotonic())
             process.end()
         finally:
             self._is_open = False
             process.kill()
-            with self._changed:
-                self.dropped += len(self._queue)
-                self._queue.clear()
+            self._lose_queue()
 
     def _take(self) -> _Picture | None:
         """The next picture; None when the run is over and all were taken."""

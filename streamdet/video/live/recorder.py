@@ -20,7 +20,7 @@ from streamdet.video.encoding import Quality
 from streamdet.video.live.drawing import Painter, utc_of
 from streamdet.video.live.retention import Retention
 from streamdet.video.live.segmented import SegmentedVideo
-from streamdet.video.live.status import SourceStatus
+from streamdet.video.live.status import DISK_FULL, OUTPUT_FAILED, SourceStatus
 from streamdet.video.live.timeline import Timeline, fine_time_base
 from streamdet.video.writer import KEY_FRAME_S
 
@@ -47,7 +47,11 @@ class Recorder:
         frames: frames of the camera in the recording.
         gone_frames: pictures in the recording that say NO SIGNAL.
         left_out: frames that could not be recorded.
+        refusal: why the last of them could not.
+        lost: none, ever.
     """
+
+    lost = 0
 
     def __init__(
         self,
@@ -89,6 +93,7 @@ class Recorder:
         self._info = info
         self._timeline = Timeline()
         self._is_full = self._is_over = False
+        self.refusal = OUTPUT_FAILED
         self._failed_at_s: float | None = None
         _make_folder(folder)
         self._video = SegmentedVideo(
@@ -178,7 +183,9 @@ class Recorder:
         return True
 
     def _may_record(self, utc_s: float) -> bool:
-        if not self._retention.has_room():
+        has_room = self._retention.has_room()
+        self.refusal = OUTPUT_FAILED if has_room else DISK_FULL
+        if not has_room:
             if not self._is_full:
                 self._is_full = True
                 self._video.cut()

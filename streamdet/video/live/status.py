@@ -1,4 +1,4 @@
-"""The nouns of a live source: what it is doing, since when, and what became of its packets."""
+"""The nouns of a live source: what it is doing, since when, what became of its packets, and why frames are left out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from streamdet.report import StageTimes
+
+OUTPUT_FAILED, DISK_FULL, NOT_CONNECTED, NOT_CONNECTED_YET, LOST = (
+    "output failed",
+    "disk full",
+    "receiver not connected",
+    "receiver not connected yet",
+    "lost on its way",
+)
+"""Why a detected frame is not in an output."""
 
 
 class SourceState(Enum):

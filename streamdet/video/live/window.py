@@ -43,8 +43,11 @@ class WindowTile:
     """A live sink: one camera's part of a `Window`. It keeps nothing: its frames must not count as written.
 
     Attributes:
-        notes: none, ever.
+        notes, refusal, lost: none, ever.
     """
+
+    refusal = ""
+    lost = 0
 
     def __init__(
         self,

@@ -148,7 +148,7 @@ def test_a_receiver_that_comes_late_and_goes_away_costs_frames_but_never_the_run
         assert pushed.connections == round_
     pushed.finish(complete=True)
     assert pushed.left_out > 0
-    assert pushed.frames + pushed.dropped + pushed.left_out == index
+    assert pushed.frames + pushed.lost + pushed.left_out == index
     assert any("went on" in note for note in pushed.notes)
     assert pushed.notes[-1].endswith(f"were not pushed to tcp://127.0.0.1:{port}: it was not connected")
 
@@ -186,7 +186,7 @@ def test_a_receiver_that_stops_reading_is_given_up(make: Make) -> None:
         pictures = [detected(k, size=(640, 360), snow=True) for k in range(30)]
 
         def another() -> bool:
-            index = pushed.frames + pushed.dropped + pushed.left_out
+            index = pushed.frames + pushed.lost + pushed.left_out
             pushed.write(pictures[index % 30])
             time.sleep(0.01)
             return bool(pushed.problem)
@@ -194,7 +194,7 @@ def test_a_receiver_that_stops_reading_is_given_up(make: Make) -> None:
         until(another)
         pushed.finish(complete=True)
     assert "took nothing for 1 s" in pushed.problem
-    assert pushed.dropped > 0
+    assert pushed.lost > 0
     assert any("slower than the camera" in note for note in pushed.notes)
 
 

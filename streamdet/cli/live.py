@@ -53,6 +53,11 @@ def is_live(sources: Sequence[str], *, follow: bool = False) -> bool:
 
 def run_live(options: LiveRunOptions, environment: Mapping[str, str]) -> int:
     """Run until stopped; the exit code. Raises StreamdetError when nothing could be started, or the run failed."""
+    with reload_on_hangup(options) as hangup:  # from the very beginning: loading a model takes seconds
+        return _run(options, environment, hangup)
+
+
+def _run(options: LiveRunOptions, environment: Mapping[str, str], hangup: Hangup) -> int:
     from streamdet.cli.file_run import stop_on_signals
     from streamdet.cli.live_display import LiveDisplay
     from streamdet.cli.live_outputs import Outputs
@@ -67,14 +72,15 @@ def run_live(options: LiveRunOptions, environment: Mapping[str, str]) -> int:
     error: BaseException | None = None
     ends: list[str] = []  # as asked
     has_started = False
-    with LiveDisplay(report) as display, stop_on_signals(pipeline), reload_on_hangup(crew):
+    with LiveDisplay(report) as display, stop_on_signals(pipeline):
 
         def tick() -> None:
             nonlocal has_started
             report.notes.extend(outputs.news())
             display.update()
             has_started = has_started or check_start(pipeline, require_all=options.require_all)
-            if crew.reload_wanted:
+            if hangup.came:
+                hangup.came = False
                 crew.reload(pipeline, outputs)
             if (wish := outputs.refresh()) is not None:
                 ends.append(wish)
@@ -165,7 +171,6 @@ class Crew:
     environment: Mapping[str, str]
     cameras: tuple[CameraOptions, ...]
     model: Model
-    reload_wanted: bool = False
     detector: Detector | None = None
 
     def report(self) -> LiveReport:
@@ -271,9 +276,6 @@ class Crew:
 
         Cameras that did not change go on untouched. A file with a mistake changes nothing, and is told in a note.
         """
-        self.reload_wanted = False
-        if self.options.config is None:
-            return
         try:
             after = cameras_of(self.options, self.environment)
             check_classes(after, self.known_classes(), self.model.card.name)
@@ -298,18 +300,26 @@ class Crew:
         pipeline.report.notes.append(f"cameras read again: {said}")
 
 
+@dataclass
+class Hangup:
+    """Whether SIGHUP came: the file of cameras is to be read again."""
+
+    came: bool = False
+
+
 @contextlib.contextmanager
-def reload_on_hangup(crew: Crew) -> Iterator[None]:
-    """SIGHUP reads the file of cameras again, where the system knows that signal."""
-    if not hasattr(signal, "SIGHUP") or crew.options.config is None:
-        yield
+def reload_on_hangup(options: LiveRunOptions) -> Iterator[Hangup]:
+    """Take SIGHUP as the wish to read the file of cameras again, where the system knows that signal."""
+    hangup = Hangup()
+    if not hasattr(signal, "SIGHUP") or options.config is None:
+        yield hangup
         return
 
     def handle(_: int, __: object) -> None:
-        crew.reload_wanted = True
+        hangup.came = True
 
     before = signal.signal(signal.SIGHUP, handle)
     try:
-        yield
+        yield hangup
     finally:
         signal.signal(signal.SIGHUP, before)

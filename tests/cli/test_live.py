@@ -166,6 +166,8 @@ def test_a_reading_anew_ends_no_run_and_replaces_no_recording(model_file: Path, 
     errors = tmp_path / "errors"
     with errors.open("w") as told, subprocess.Popen(command, cwd=tmp_path, stderr=told) as process:
         try:
+            wait_for(lines, '"type": "header"')  # before the first camera
+            process.send_signal(signal.SIGHUP)
             wait_for(lines, '"first.png"')
             (tmp_path / "shots").rename(tmp_path / "away")
             time.sleep(1)  # no source is left, and the only one is waited for

@@ -46,11 +46,16 @@ class Outputs:
         self._written: set[Path] = set()
         """Files of the run's own: they replace nothing, and nothing replaces them."""
         self._journal: LiveJsonl | None = None
+        self._folders: set[Path] = set()
+        """Folders that are recorded into: made when they are missing."""
         self.check(cameras)
         if options.report == Path("-"):
             raise UsageError("--report - is no file: give a file, as standard output is for --jsonl")
-        for path in (options.report, None if options.jsonl in (None, "-") else Path(str(options.jsonl))):
-            if path is not None and (path != Path(str(options.jsonl)) or options.segment_s is None):
+        journal = None if options.jsonl in (None, "-") else Path(str(options.jsonl))
+        if journal is not None and options.report is not None and journal.resolve() == options.report.resolve():
+            raise UsageError(f"--jsonl and --report are both {journal}; give each a file of its own")
+        for path in (options.report, journal if self._journal_segment_s() is None else None):
+            if path is not None:
                 check_target(path, Path(), overwrite=options.overwrite)
         self._window = self._open_window(cameras) if options.show else None
 
@@ -115,7 +120,9 @@ class Outputs:
         options = self._options
         if options.jsonl is None:
             return []
-        segment_s = options.segment_s if options.jsonl != "-" else None
+        segment_s = self._journal_segment_s()
+        if segment_s is not None and Path(options.jsonl).parent in self._folders:
+            Path(options.jsonl).parent.mkdir(parents=True, exist_ok=True)  # the recorder would, a moment later
         self._journal = LiveJsonl(
             options.jsonl,
             header=_header(model, thresholds),
@@ -124,6 +131,14 @@ class Outputs:
             keeper=None if segment_s is None else self._retention(Path(options.jsonl).parent),
         )
         return [self._journal]
+
+    def _journal_segment_s(self) -> float | None:
+        """JSON lines are cut with the recordings where these are cut, or deleted, as asked; None: one file."""
+        options = self._options
+        if options.jsonl in (None, "-"):
+            return None
+        limited = options.keep_s is not None or options.max_bytes is not None
+        return options.segment_s or (DEFAULT_SEGMENT_S if limited else None)
 
     def changed(self, model: Model, thresholds: Mapping[str, Mapping[str, float]]) -> None:
         """The cameras are others now: the headers of files that begin from now on tell."""
@@ -140,7 +155,8 @@ class Outputs:
             if not alone and camera.out is None and NAME not in out:
                 raise UsageError(f"--out {target.name} is one stream for several cameras; put {NAME} into the address")
             return
-        _, file = _folder_and_file(out)
+        folder, file = _folder_and_file(out)
+        self._folders.add(folder)
         if file is not None:
             muxer_for(file)
             if self._options.segment_s is None and file not in self._written:

@@ -343,7 +343,7 @@ class LivePipeline:
                 for (camera, frame), detections in zip(fresh, found, strict=True):
                     detected = DetectedFrame(frame, camera.selection(detections, frame.width, frame.height))
                     for journal in self._journals:
-                        journal.write(detected)
+                        self.report.unlogged += not journal.write(detected)
                     camera.take_over(detected, ended)
             self._notes.take(self._journals)
             self._end_outputs()

@@ -133,6 +133,8 @@ class LiveReport:
     stages: dict[str, StageTimes] = field(default_factory=dict)
     wall_s: float = 0.0
     started_utc_s: float = 0.0
+    unlogged: int = 0
+    """Detected frames that are missing in the JSON lines."""
     notes: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
     verdict: Verdict = "failed"
@@ -160,6 +162,7 @@ class LiveReport:
             # a receiver is only asked when there is a first picture: what comes until it has agreed is no fault
             if (reasons := ", ".join(camera.unwritten)) and (reasons != NOT_CONNECTED_YET or not camera.written)
         ]
+        torn += [f"{self.unlogged} detected frames are missing in the JSON lines"] * (self.unlogged > 0)
         if error is not None:
             # an error that nobody expected may quote an address with its password
             self.verdict, self.reason = "failed", redact(str(error)) or type(error).__name__
@@ -193,6 +196,7 @@ class LiveReport:
             "input_size_wh": self.input_size_wh,
             "started_utc_s": round(self.started_utc_s, 3),
             "wall_s": round(self.wall_s, 6),
+            "unlogged": self.unlogged,
             "notes": self.notes,
             "outputs": self.outputs,
             "cameras": [camera.to_dict() for camera in self.cameras],

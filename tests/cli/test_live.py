@@ -196,6 +196,22 @@ def test_a_reading_anew_ends_no_run_and_replaces_no_recording(model_file: Path, 
 
 
 @pytest.mark.rtsp
+def test_old_json_lines_are_deleted_with_the_recordings(
+    streamdet: Streamdet, server: RtspServer, model_file: Path
+) -> None:
+    Path("rec").mkdir()
+    old = [Path(f"rec/boxes_2020-01-01T00-00-00Z.{ending}") for ending in ("jsonl", "txt")]
+    for path in old:
+        path.write_text("")
+        os.utime(path, (0, 0))
+    arguments = ["--out", "rec/", "--jsonl", "rec/boxes.jsonl", "--keep", "1h", "--model", str(model_file)]
+    done = streamdet("run", server.url(), "--end", "2", *arguments)
+    assert done.exit_code == 0, done.err
+    assert len(list(Path("rec").glob("boxes_2*.jsonl"))) == 1
+    assert [path.exists() for path in old] == [False, True]
+
+
+@pytest.mark.rtsp
 def test_a_kill_leaves_a_recording_that_plays(server: RtspServer, model_file: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "streamdet", "run", server.url(), "--out", "rec", "--jsonl", "b.jsonl"]
     command += ["--model", str(model_file)]
@@ -209,7 +225,7 @@ def test_a_kill_leaves_a_recording_that_plays(server: RtspServer, model_file: Pa
 
 
 def test_a_pipe_is_read_to_its_end(streamdet: Streamdet, model_file: Path) -> None:
-    make_file(Path("clip.ts"), frames=40)
+    make_file(Path("clip.ts"), frames=200)  # more than wait for a camera
     os.mkfifo("pipe")
 
     def feed() -> None:
@@ -221,8 +237,8 @@ def test_a_pipe_is_read_to_its_end(streamdet: Streamdet, model_file: Path) -> No
     feeder.join()
     assert done.exit_code == 0, done.err
     [camera] = report_of()["cameras"]
-    assert camera["frames"]["detected"] == 40
-    assert len(times_of(Path("out.mp4"))) == 40
+    assert camera["frames"]["detected"] == 200
+    assert len(times_of(Path("out.mp4"))) == 200
 
 
 def test_a_folder_is_followed_while_it_fills(streamdet: Streamdet, model_file: Path) -> None:
@@ -250,6 +266,7 @@ def test_a_folder_is_followed_while_it_fills(streamdet: Streamdet, model_file: P
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (("rtsp://a/1", "--jsonl", "a", "--report", "a"), "are both a; give each a file of its own"),
         (("rtsp://a/1", "--start", "5"), "--start is for files"),
         (("a.mp4", "--segment", "5"), "--segment is for cameras and streams"),
         (("a.mp4", "--show"), "--show is for cameras and streams"),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import av
 
-from streamdet.errors import OutputError, UsageError
+from streamdet.errors import UsageError
 from streamdet.types import DetectedFrame
 from streamdet.video.encoding import check_encoder
 from streamdet.video.fitting import Fitter
@@ -182,7 +182,7 @@ class PushedStream:
         while not self._is_over:
             try:
                 self._connection(request, fit, backoff)
-            except (OutputError, OSError) as error:
+            except Exception as error:  # whatever it is, the camera goes on and the receiver is tried again
                 self._fail(error)
                 with self._changed:
                     self._changed.wait_for(lambda: self._is_over, backoff.failed())

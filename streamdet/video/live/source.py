@@ -71,7 +71,7 @@ class LiveSource:
 
     @property
     def patient(self) -> bool:
-        """True once it is known that reading slowly misses nothing: a video file on a web server, a folder."""
+        """True once it is known that reading slowly misses nothing: a video file on a web server, a folder, a pipe."""
         return self._patient
 
     def stop(self) -> None:
@@ -123,7 +123,9 @@ class LiveSource:
         return None
 
     def _read(self, reader: Reader, about: Description) -> Generator[Frame, None, SourceGoneError | None]:
-        self._patient = about.patient
+        # who writes into a pipe waits for us: where every frame is wanted, none need be lost
+        waits_for_us = self._options.every_frame and self._location.kind in ("pipe", "stdin")
+        self._patient = about.patient or waits_for_us
         if about.finite and self.counts.sessions:
             # a live playlist that was closed meanwhile would be shown again from its beginning
             self._set(SourceState.ENDED)

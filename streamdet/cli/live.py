@@ -53,6 +53,9 @@ def is_live(sources: Sequence[str], *, follow: bool = False) -> bool:
 
 def run_live(options: LiveRunOptions, environment: Mapping[str, str]) -> int:
     """Run until stopped; the exit code. Raises StreamdetError when nothing could be started, or the run failed."""
+    from streamdet.video.live.memory import limit_heaps
+
+    limit_heaps()
     with reload_on_hangup(options) as hangup:  # from the very beginning: loading a model takes seconds
         return _run(options, environment, hangup)
 

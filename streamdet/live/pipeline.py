@@ -22,6 +22,7 @@ from streamdet.live.selection import Selection
 from streamdet.options import LiveOptions
 from streamdet.pipeline import detect_batch
 from streamdet.types import DetectedFrame, Frame
+from streamdet.video.live.memory import give_back_free_memory
 from streamdet.video.live.status import LOST, OUTPUT_FAILED, SourceState, SourceStatus
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ OUTPUT_FRAMES = 30
 """Most detected frames of a camera that wait to be written."""
 PATIENT_FRAMES = 8
 """With so many waiting there, a source that can wait is read no further: the detector must not wait for its output."""
+TIDY_EVERY_S = 30.0
+"""Free memory is given back to the system this often."""
 GONE_EVERY_S = 1.0
 """The outputs of a camera that is gone are told so this often."""
 MEMORY_OF_PACE = 0.8
@@ -288,10 +291,14 @@ class LivePipeline:
         self.report.started_utc_s = time.time()
         detecting = threading.Thread(target=self._guard, args=(self._detect,), name="streamdet-detect")
         detecting.start()
+        tidied_s = started
         try:
             while detecting.is_alive() and self._stop_reason is None and self._failure is None:
                 detecting.join(tick_s)
                 tick()
+                if time.perf_counter() - tidied_s > TIDY_EVERY_S:
+                    tidied_s = time.perf_counter()
+                    give_back_free_memory()
         except BaseException as error:
             self.fail(error)
         finally:

@@ -13,7 +13,6 @@ from streamdet.segments import Schedule, new_segment_path
 from streamdet.video.base import SourceInfo
 from streamdet.video.encoding import Quality
 from streamdet.video.live.errands import Errands
-from streamdet.video.live.memory import give_back_free_memory
 from streamdet.video.live.retention import Retention
 from streamdet.video.writer import KEY_FRAME_S, VideoWriter
 
@@ -150,8 +149,6 @@ class SegmentedVideo:
             self.notes.append(str(error))
         self.notes += writer.notes
         self._retention.ended(writer.path)
-        del writer
-        give_back_free_memory()
         self._sweep()
 
     def _sweep(self) -> None:

@@ -1,8 +1,8 @@
 """Memory that was freed goes back to the system, so that a run of weeks keeps its size.
 
 glibc gives each thread a heap of its own, up to eight for each core, and keeps what is freed in them. A live run has
-threads that come and go with every connection and every segment's encoder: its size grew by 10 to 30 MB at each cut, for
-a long time, though all of that was free. Elsewhere than on glibc these functions do nothing.
+threads that come and go with every connection and every segment's encoder: its size grew by 10 to 30 MB at each cut,
+for a long time, though all of that was free. Elsewhere than on glibc these functions do nothing.
 """
 
 from __future__ import annotations

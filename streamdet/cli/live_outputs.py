@@ -26,7 +26,7 @@ from streamdet.video.targets import check_target, muxer_for
 
 if TYPE_CHECKING:
     from streamdet.detection.checkpoint import Model
-    from streamdet.live.pipeline import LiveSink
+    from streamdet.live.camera import LiveSink
 
 DEFAULT_FOLDER = "recordings"
 DEFAULT_SEGMENT_S = 600.0

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from streamdet.errors import OutputError
-from streamdet.live.pipeline import NEWER, STOPPED, TOO_OLD, LiveCamera, LivePipeline
+from streamdet.live.camera import NEWER, STOPPED, TOO_OLD, LiveCamera
+from streamdet.live.pipeline import LivePipeline
 from streamdet.live.report import LiveReport
 from streamdet.live.selection import Selection
 from streamdet.options import LiveOptions

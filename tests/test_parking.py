@@ -11,7 +11,7 @@ import pytest
 
 from streamdet.cli.file_run import run_file
 from streamdet.options import RunOptions
-from streamdet.results.jsonl import read_jsonl
+from streamdet.results.jsonl_reading import read_jsonl
 from streamdet.training.dataset import Dataset
 from streamdet.training.evaluate import score
 from streamdet.training.formats.coco import read_coco

@@ -9,7 +9,7 @@ import pytest
 
 from streamdet.detection.checkpoint import load_model
 from streamdet.detection.shipped import shipped_model_path
-from streamdet.results.jsonl import read_jsonl
+from streamdet.results.jsonl_reading import read_jsonl
 from streamdet.training.thresholds import save_thresholds
 from tests.cli.conftest import Streamdet
 from tests.rectangles import write_set

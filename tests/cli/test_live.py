@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import pytest
 
-from streamdet.results.jsonl import read_jsonl
+from streamdet.results.jsonl_reading import read_jsonl
 from tests.cli.conftest import Streamdet
 from tests.live_servers.clip import Clip, make_clip
 from tests.live_servers.rtsp import RtspServer, free_port

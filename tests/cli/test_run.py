@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from streamdet.results.jsonl import read_jsonl
+from streamdet.results.jsonl_reading import read_jsonl
 from streamdet.training.dataset import read_sets
 from tests.cli.conftest import Streamdet
 from tests.media import boxes_of, damage_packets, make_clip, make_sound, packets_of, test_picture, times_of, truncate

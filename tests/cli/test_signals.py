@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import pytest
 
-from streamdet.results.jsonl import read_jsonl
+from streamdet.results.jsonl_reading import read_jsonl
 from tests.media import boxes_of, make_clip, times_of
 
 SECONDS = 120.0

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from streamdet import __version__
 from streamdet.errors import DataError, OutputError, UsageError
-from streamdet.results.jsonl import JsonlWriter, read_jsonl
+from streamdet.results.jsonl import JsonlWriter
+from streamdet.results.jsonl_reading import read_jsonl
 from streamdet.types import DetectedFrame, Detections, Frame
 
 CLASSES = ("person", "car", "bicycle")

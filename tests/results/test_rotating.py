@@ -14,7 +14,7 @@ import pytest
 
 from streamdet.errors import OutputError, UsageError
 from streamdet.results import rotating
-from streamdet.results.jsonl import read_jsonl
+from streamdet.results.jsonl_reading import read_jsonl
 from streamdet.results.rotating import LiveJsonl
 from streamdet.types import DetectedFrame, Detections, Frame
 from streamdet.video.live.retention import Retention

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from streamdet.errors import DataError
-from streamdet.results.jsonl import read_jsonl
+from streamdet.results.jsonl_reading import read_jsonl
 from streamdet.training.dataset import Dataset, LabelledImage
 from streamdet.training.formats.boxes import Sheet, looks_normalised, numbers
 from streamdet.training.formats.pictures import Folders, is_picture, picture_size

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from streamdet.errors import OutputError
-from streamdet.results.jsonl import read_jsonl
+from streamdet.results.jsonl_reading import read_jsonl
 from streamdet.training.dataset import Dataset, LabelledImage, read_rgb
 from streamdet.training.formats.coco import read_coco
 from streamdet.training.formats.find import COCO, CSV, JSONL, VOC, YOLO, find_sets

@@ -74,7 +74,7 @@ def test_from_labelled_pictures_to_a_model_with_its_report(streamdet: Streamdet,
         "train", "--data", data, "--out", "runs/mine", *TINY, "--images", "24", "--lr", "1e-4", "--resume"
     )
     assert other.exit_code == 2
-    assert "runs/mine was started with --lr 0.0003, now it is 0.0001" in other.err
+    assert "runs/mine was started with --lr 0.001, now it is 0.0001" in other.err
 
 
 def test_new_classes_other_loss_and_no_validation(streamdet: Streamdet, tmp_path: Path) -> None:

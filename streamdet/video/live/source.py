@@ -83,7 +83,10 @@ class LiveSource:
         """The frames as they come, over all connections, until `stop()` or the end of a finite source."""
         try:
             while not self._stopping:
-                gone = yield from self._connection()
+                try:
+                    gone = yield from self._connection()
+                except Exception as error:  # told, and asked to be reported; the other cameras must not end for it
+                    gone = self._failed(unexpected(self._location, error))
                 if gone is None:
                     return
                 self._wait(gone)

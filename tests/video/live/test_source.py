@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from streamdet.types import Frame
+from streamdet.video.live import source
+from streamdet.video.live.stalls import fingerprint
 from streamdet.video.live.status import SourceState
 from tests.live_servers.clip import Clip, make_clip
 from tests.live_servers.silent import ClosedPort
@@ -103,6 +105,18 @@ def test_a_port_that_opens_ends_a_long_wait(jpegs: Clip) -> None:
         watched.until_kind("refused")
         with MjpegServer(jpegs, port=number):
             watched.until_frames(3)
+    assert watched.source.counts.attempts == 2
+
+
+def test_an_unexpected_error_is_told_and_the_connection_made_anew(jpegs: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(picture: object) -> int:
+        monkeypatch.setattr(source, "fingerprint", fingerprint)
+        raise ValueError("nobody thought of this")
+
+    monkeypatch.setattr(source, "fingerprint", broken)
+    with MjpegServer(jpegs) as server, Watched(server.url) as watched:
+        watched.until_frames(3)
+    assert watched.source.counts.failures == {"unexpected": 1}
     assert watched.source.counts.attempts == 2
 
 

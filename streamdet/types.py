@@ -17,6 +17,9 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import av
 
+    from streamdet.scene import Scene
+
+BoolArray = npt.NDArray[np.bool_]
 Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
 
@@ -83,18 +86,23 @@ class Detections:
     """Names of all classes of the model."""
     track_ids: Int64Array = field(default_factory=lambda: np.zeros(0, np.int64))
     """(N,) int64; -1 = not tracked."""
+    bridged: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
+    """(N,) bool; True: not seen in this picture, a tracker put it where it must be. With the score of its last sight."""
 
     def __post_init__(self) -> None:
         n = len(self.scores)
-        if self.track_ids.shape != (n,):
-            if len(self.track_ids):
-                raise ValueError(f"track_ids has shape {self.track_ids.shape}, expected ({n},)")
-            object.__setattr__(self, "track_ids", np.full(n, -1, np.int64))
+        for name, absent in (("track_ids", np.full(n, -1, np.int64)), ("bridged", np.zeros(n, np.bool_))):
+            given = getattr(self, name)
+            if given.shape != (n,):
+                if len(given):
+                    raise ValueError(f"{name} has shape {given.shape}, expected ({n},)")
+                object.__setattr__(self, name, absent)
         expected = (
             ("boxes_xyxy", self.boxes_xyxy, (n, 4), np.float32),
             ("scores", self.scores, (n,), np.float32),
             ("class_ids", self.class_ids, (n,), np.int64),
             ("track_ids", self.track_ids, (n,), np.int64),
+            ("bridged", self.bridged, (n,), np.bool_),
         )
         for name, array, shape, dtype in expected:
             if array.shape != shape or array.dtype != dtype:
@@ -112,7 +120,7 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __getitem__(self, selection: npt.NDArray[np.bool_] | Int64Array | slice) -> Detections:
+    def __getitem__(self, selection: BoolArray | Int64Array | slice) -> Detections:
         """The detections picked by a mask, by ascending indices or by a slice."""
         return replace(
             self,
@@ -120,6 +128,7 @@ class Detections:
             scores=self.scores[selection],
             class_ids=self.class_ids[selection],
             track_ids=self.track_ids[selection],
+            bridged=self.bridged[selection],
         )
 
     def __iter__(self) -> Iterator[tuple[Float32Array, float, str]]:
@@ -154,3 +163,13 @@ class DetectedFrame:
 
     frame: Frame
     detections: Detections
+    """All that is kept, the weak ones too."""
+    shown_mask: BoolArray | None = None
+    """(N,) which of them are drawn and counted; None: all."""
+    scene: Scene | None = None
+    """How lines, zones and bays stand, where there are any; trails of tracked objects."""
+
+    @property
+    def shown(self) -> Detections:
+        """Those that are drawn and counted."""
+        return self.detections if self.shown_mask is None else self.detections[self.shown_mask]

@@ -5,9 +5,19 @@
      "boxes": [{"box_xyxy": [10.25, 20.0, 50.5, 41.0], "class": "car", "score": 0.8712}]}
     {"type": "end", "frames": 1, "complete": true}
 
-Boxes are in pixels of the source frame, to 0.01; a tracked one has "track" too. `pts * time_base` is the exact time
-in seconds, `time_s` the same to 1 µs. A line of a picture file has its name as "picture". Each line is flushed, so
-that a killed run leaves complete lines, and no end.
+Boxes are in pixels of the source frame, to 0.01, best score first. `pts * time_base` is the exact time in seconds,
+`time_s` the same to 1 µs. A line of a picture file has its name as "picture". Each line is flushed, so that a killed
+run leaves complete lines, and no end.
+
+A box that is tracked has "track", its number. `"bridged": true` marks one that was not seen in this frame (a tracker
+put it there), `"shown": false` one that is kept for later and neither drawn nor counted. Where there are lines, zones
+or bays a frame says how they stand (counts of lines are those since the start), and what happened at them, if anything:
+
+    "lines": {"gate": {"in": {"car": 3}, "out": {}}}, "zones": {"yard": {"car": 2}}, "bays": {"A1": true, "A2": null},
+    "happenings": [{"kind": "crossed", "place": "gate", "direction": "in", "class": "car", "track": 7}]
+
+A bay is occupied (true), free (false) or not known yet (null). A happening that began before it became certain tells
+when, as `began_s` on the clock of `time_s` (live: `began_utc_s`); what ended with it took `lasted_s`.
 
 Frames of live sources tell more, as one file may hold several cameras, and each connection counts its times anew:
 
@@ -32,7 +42,8 @@ from typing import TextIO
 
 from streamdet import __version__
 from streamdet.errors import OutputError, UsageError
-from streamdet.types import DetectedFrame
+from streamdet.results.scene_fields import scene_fields
+from streamdet.types import BoolArray, DetectedFrame, Detections
 
 SCHEMA = 1
 """Version of the form; grows when a field changes its meaning or goes away."""
@@ -48,7 +59,8 @@ class JsonlWriter:
     def __init__(self, target: str | Path | TextIO, *, header: Mapping[str, object], overwrite: bool = False) -> None:
         """Open `target` and write the header line: type, schema and version, then `header` as given.
 
-        `header` must hold "classes", the model's class names; useful too: source, model, model_sha256, thresholds.
+        `header` must hold "classes", the model's class names; useful too: source, model, model_sha256, thresholds
+        (least score shown, by class), kept (least score written), tracking, places.
 
         Raises:
             UsageError: the file exists and `overwrite` is false.
@@ -72,16 +84,7 @@ class JsonlWriter:
             OutputError: the line can't be written, for example because the disk is full.
         """
         frame, detections = detected.frame, detected.detections
-        boxes: list[dict[str, object]] = []
-        for (box_xyxy, score, name), track_id in zip(detections, detections.track_ids, strict=True):
-            box: dict[str, object] = {
-                "box_xyxy": [round(float(edge), 2) for edge in box_xyxy],
-                "class": name,
-                "score": round(score, 4),
-            }
-            if track_id >= 0:
-                box["track"] = int(track_id)
-            boxes.append(box)
+        boxes = _box_fields(detections, detected.shown_mask)
         line: dict[str, object] = {"type": "frame"}
         if frame.utc_s is not None:
             line |= {"stream": frame.stream, "session": frame.session}
@@ -99,7 +102,7 @@ class JsonlWriter:
             if frame.camera_utc_s is not None:
                 line["camera_utc_s"] = round(frame.camera_utc_s, 6)
             line["age_ms"] = round((time.monotonic() - frame.arrival_s) * 1000, 1)
-        self._write_line(line | {"boxes": boxes})
+        self._write_line(line | {"boxes": boxes} | scene_fields(detected.scene, frame))
         self.frames += 1
 
     def close(self) -> None:
@@ -148,6 +151,33 @@ class JsonlWriter:
                 f"cannot write detections to {self._name}: {error.strerror or error}; "
                 "make room or choose another place for --jsonl"
             ) from error
+
+
+def _box_fields(detections: Detections, shown_mask: BoolArray | None) -> list[dict[str, object]]:
+    """A box's fields each; only those of "track", "bridged" and "shown" that are not as usual."""
+    columns = (
+        detections.boxes_xyxy.tolist(),
+        detections.class_ids.tolist(),
+        detections.scores.tolist(),
+        detections.track_ids.tolist(),
+        detections.bridged.tolist(),
+        [True] * len(detections) if shown_mask is None else shown_mask.tolist(),
+    )
+    boxes: list[dict[str, object]] = []
+    for box_xyxy, class_id, score, track_id, bridged, shown in zip(*columns, strict=True):
+        box: dict[str, object] = {
+            "box_xyxy": [round(edge, 2) for edge in box_xyxy],
+            "class": detections.class_names[class_id],
+            "score": round(score, 4),
+        }
+        if track_id >= 0:
+            box["track"] = track_id
+        if bridged:
+            box["bridged"] = True
+        if not shown:
+            box["shown"] = False
+        boxes.append(box)
+    return boxes
 
 
 def _open_for_writing(target: str | Path | TextIO, overwrite: bool) -> tuple[TextIO, bool, str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,9 +14,10 @@ import numpy as np
 from streamdet import __version__
 from streamdet.errors import DataError
 from streamdet.results.jsonl import SCHEMA
-from streamdet.types import Detections
+from streamdet.types import BoolArray, Detections
 
 T = TypeVar("T")
+SCENE_KEYS = ("lines", "zones", "bays", "happenings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,17 @@ class FrameLine:
     """The camera's wall clock when it took the picture; None where it didn't tell."""
     age_ms: float | None = None
     """Milliseconds from the arrival to the writing of the line."""
+    shown_mask: BoolArray | None = None
+    """(N,) which of the detections are drawn and counted; None: all."""
+    scene_line: Mapping[str, Any] = field(default_factory=dict)
+    """As the line has them, where there are any: lines, zones, bays, happenings (see `streamdet.results.jsonl`)."""
+    picture: str | None = None
+    """Of a picture file: its name in its folder."""
+
+    @property
+    def shown(self) -> Detections:
+        """Those that are drawn and counted."""
+        return self.detections if self.shown_mask is None else self.detections[self.shown_mask]
 
     @property
     def time_s(self) -> float:
@@ -142,7 +154,9 @@ def _frame_line(line: dict[str, Any], class_names: tuple[str, ...], where: str) 
             class_ids=np.array([class_names.index(box["class"]) for box in boxes], np.int64),
             class_names=class_names,
             track_ids=np.array([box.get("track", -1) for box in boxes], np.int64),
+            bridged=np.array([box.get("bridged", False) for box in boxes], np.bool_),
         )
+        shown = np.array([box.get("shown", True) for box in boxes], np.bool_)
         return FrameLine(
             index=int(line["index"]),
             pts=int(line["pts"]),
@@ -154,6 +168,9 @@ def _frame_line(line: dict[str, Any], class_names: tuple[str, ...], where: str) 
             utc_s=_optional(float, line.get("utc_s")),
             camera_utc_s=_optional(float, line.get("camera_utc_s")),
             age_ms=_optional(float, line.get("age_ms")),
+            shown_mask=None if shown.all() else shown,
+            scene_line={key: line[key] for key in SCENE_KEYS if key in line},
+            picture=_optional(str, line.get("picture")),
         )
     except KeyError as error:
         raise DataError(f"{where}: {error} is missing; remove the line or write the file anew") from error

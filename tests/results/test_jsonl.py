@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from streamdet import __version__
 from streamdet.errors import DataError, OutputError, UsageError
 from streamdet.results.jsonl import JsonlWriter
 from streamdet.results.jsonl_reading import read_jsonl
+from streamdet.scene import BayState, Happening, LineState, Scene, ZoneState
 from streamdet.types import DetectedFrame, Detections, Frame
 
 CLASSES = ("person", "car", "bicycle")
@@ -73,6 +75,72 @@ def test_the_lines_as_documented() -> None:
     }
     assert end == {"type": "end", "frames": 1, "complete": True}
     assert not stream.closed
+
+
+def test_what_is_bridged_hidden_or_happens_is_told_and_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    plain = detected(tracks=[7, -1])
+    scene = Scene(
+        lines=(LineState("gate", ((0, 0), (9, 9)), {"car": 3}, {}),),
+        zones=(ZoneState("yard", np.zeros((3, 2), np.float32), {"car": 2}),),
+        bays=(
+            BayState("A1", np.zeros((4, 2), np.float32), occupied=True),
+            BayState("A2", np.zeros((4, 2), np.float32)),
+        ),
+        happenings=(
+            Happening("crossed", "gate", "car", 7, "in", speed_m_per_s=1.23456),
+            Happening("freed", "A1", began_s=0.02, lasted_s=3.0),
+        ),
+        trails={7: np.zeros((5, 2), np.float32)},
+    )
+    full = replace(
+        plain,
+        detections=replace(plain.detections, bridged=np.array([True, False])),
+        shown_mask=np.array([True, False]),
+        scene=scene,
+    )
+    with JsonlWriter(path, header=HEADER) as writer:
+        writer.write(full)
+        writer.write(replace(plain, scene=Scene()))
+    first, second = map(json.loads, path.read_text().splitlines()[1:3])
+    assert [(box.get("bridged"), box.get("shown")) for box in first["boxes"]] == [(True, None), (None, False)]
+    told = {
+        "lines": {"gate": {"in": {"car": 3}, "out": {}}},
+        "zones": {"yard": {"car": 2}},
+        "bays": {"A1": True, "A2": None},
+        "happenings": [
+            {
+                "kind": "crossed",
+                "place": "gate",
+                "direction": "in",
+                "class": "car",
+                "track": 7,
+                "speed_m_per_s": 1.235,
+            },
+            {"kind": "freed", "place": "A1", "began_s": 0.02, "lasted_s": 3.0},
+        ],
+    }
+    assert {key: first[key] for key in told} == told
+    assert list(second) == ["type", "index", "pts", "time_base", "time_s", "damaged", "boxes"]
+    read, plainly = read_jsonl(path)[1]
+    np.testing.assert_array_equal(read.detections.bridged, [True, False])
+    np.testing.assert_array_equal(read.detections.track_ids, [7, -1])
+    assert read.shown.names == ["car"]
+    assert read.scene_line == told
+    assert plainly.shown_mask is None
+    assert not plainly.scene_line
+
+
+def test_a_live_happening_tells_the_time_of_day_it_began() -> None:
+    stream = io.StringIO()
+    plain = detected(boxes=[])
+    frame = replace(plain.frame, utc_s=1795604404.0, arrival_s=50.0)
+    with JsonlWriter(stream, header=HEADER) as writer:
+        writer.write(
+            DetectedFrame(frame, plain.detections, scene=Scene(happenings=(Happening("freed", "A", began_s=48),)))
+        )
+    (happening,) = json.loads(stream.getvalue().splitlines()[1])["happenings"]
+    assert happening == {"kind": "freed", "place": "A", "began_utc_s": 1795604402.0}
 
 
 coordinate = st.floats(-100, 8000, width=32)

@@ -1,0 +1,79 @@
+"""What is made of a frame's detections before anything is written: rounding, tracks, which are shown, the places."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from streamdet.scene import Scene
+from streamdet.types import BoolArray, DetectedFrame, Detections, Float32Array, Frame
+
+
+class TrackerLike(Protocol):
+    """Follows objects from frame to frame: `streamdet.results.tracks`."""
+
+    def update(self, detections: Detections, time_s: float) -> Detections:
+        """The same boxes with track ids, and bridged ones."""
+
+    @property
+    def trails(self) -> dict[int, Float32Array]:
+        """By track id: (M, 2) where it stood before, in pixels, oldest first."""
+
+
+class PlacesLike(Protocol):
+    """Lines, zones and bays: `streamdet.results.places`."""
+
+    def update(self, shown: Detections, time_s: float, size_wh: tuple[int, int]) -> Scene:
+        """How the places stand with these objects; trails left empty."""
+
+
+class Analysis:
+    """Called with each frame of one source, in order. Replaying the same detections gives the same result."""
+
+    def __init__(
+        self, shown_from: Float32Array, tracker: TrackerLike | None = None, places: PlacesLike | None = None
+    ) -> None:
+        """`shown_from`: (K,) least score per class that is drawn and counted where nothing is tracked."""
+        self._shown_from = np.round(shown_from.astype(np.float64), SCORE_DECIMALS).astype(np.float32)
+        self._tracker = tracker
+        self._places = places
+
+    def __call__(self, detected: DetectedFrame) -> DetectedFrame:
+        """The frame with its detections as they will be written, those that are shown, and its scene."""
+        frame, time_s = detected.frame, clock_s(detected.frame)
+        detections = as_written(detected.detections)
+        if self._tracker is None:
+            shown: BoolArray = detections.scores >= self._shown_from[detections.class_ids]
+        else:
+            detections = as_written(self._tracker.update(detections, time_s))  # bridged boxes are new
+            shown = detections.track_ids >= 0
+        analysed = replace(detected, detections=detections, shown_mask=None if shown.all() else shown)
+        scene = None
+        if self._places is not None:
+            scene = self._places.update(analysed.shown, time_s, (frame.width, frame.height))
+        if self._tracker is not None:
+            scene = replace(scene or Scene(), trails=self._tracker.trails)
+        return replace(analysed, scene=scene)
+
+
+BOX_DECIMALS, SCORE_DECIMALS = 2, 4
+"""Digits behind the point of what a file of detections says: pixels, and scores."""
+
+
+def as_written(detections: Detections) -> Detections:
+    """`detections` with boxes to 0.01 px and scores to 0.0001, so that what is drawn equals what the file says."""
+    return replace(
+        detections,
+        boxes_xyxy=np.round(detections.boxes_xyxy.astype(np.float64), BOX_DECIMALS).astype(np.float32),
+        scores=np.round(detections.scores.astype(np.float64), SCORE_DECIMALS).astype(np.float32),
+    )
+
+
+def clock_s(frame: Frame) -> float:
+    """The clock for tracking and places, in seconds: content time, which live connections each count anew.
+
+    Of a live frame the monotonic clock of its arrival.
+    """
+    return frame.time_s if frame.utc_s is None else frame.arrival_s

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from streamdet.results.analysis import Analysis, as_written, clock_s
+from streamdet.scene import Scene, ZoneState
+from streamdet.types import DetectedFrame, Detections, Float32Array, Frame
+
+CLASSES = ("person", "car")
+SHOWN_FROM = np.array([0.6, 0.4], np.float32)
+
+
+def found(*objects: tuple[float, int]) -> Detections:
+    scores = np.array([score for score, _ in objects], np.float32)
+    boxes = np.array([[index * 10 + 1 / 3, 0, index * 10 + 5, 9] for index in range(len(objects))], np.float32)
+    class_ids = np.array([class_id for _, class_id in objects], np.int64)
+    return Detections(boxes.reshape(-1, 4), scores, class_ids, CLASSES)
+
+
+def framed(detections: Detections, **of_frame: object) -> DetectedFrame:
+    frame = Frame(av.VideoFrame(64, 32, "yuv420p"), "clip.mp4", 0, 25, Fraction(1, 100), arrival_s=7.0)
+    return DetectedFrame(replace(frame, **of_frame), detections)  # type: ignore[arg-type]
+
+
+class NumberingTracker:
+    """Follows what scores above 0.5, and bridges one object that is never seen."""
+
+    def __init__(self) -> None:
+        self.times_s: list[float] = []
+
+    def update(self, detections: Detections, time_s: float) -> Detections:
+        self.times_s.append(time_s)
+        n = len(detections) + 1
+        ids = [index if score > 0.5 else -1 for index, score in enumerate(detections.scores)]
+        return Detections(
+            np.concatenate([detections.boxes_xyxy, np.array([[1 / 3, 2 / 3, 9, 9]], np.float32)]),
+            np.concatenate([detections.scores, np.array([0.1], np.float32)]),
+            np.concatenate([detections.class_ids, np.array([1])]),
+            CLASSES,
+            np.array([*ids, 99], np.int64),
+            np.arange(n) == n - 1,
+        )
+
+    @property
+    def trails(self) -> dict[int, Float32Array]:
+        return {0: np.zeros((2, 2), np.float32)}
+
+
+class OneZone:
+    def update(self, shown: Detections, time_s: float, size_wh: tuple[int, int]) -> Scene:
+        self.asked = shown.names, time_s, size_wh
+        return Scene(zones=(ZoneState("yard", np.zeros((3, 2), np.float32), {"car": shown.names.count("car")}),))
+
+
+def test_without_tracking_the_threshold_of_a_class_decides_what_is_shown() -> None:
+    analysed = Analysis(SHOWN_FROM)(framed(found((0.7, 0), (0.59, 0), (0.41, 1), (0.39, 1))))
+    assert analysed.shown_mask is not None
+    assert analysed.shown_mask.tolist() == [True, False, True, False]
+    assert len(analysed.detections) == 4
+    assert analysed.scene is None
+
+
+def test_a_score_that_is_written_as_the_threshold_is_shown() -> None:
+    analysed = Analysis(SHOWN_FROM)(framed(found((0.39996, 1), (0.39994, 1))))
+    assert analysed.shown_mask is not None
+    assert analysed.detections.scores.tolist() == np.array([0.4, 0.3999], np.float32).tolist()
+    assert analysed.shown_mask.tolist() == [True, False]
+
+
+def test_no_mask_where_all_is_shown() -> None:
+    assert Analysis(SHOWN_FROM)(framed(found((0.7, 0)))).shown_mask is None
+    assert Analysis(SHOWN_FROM)(framed(Detections.empty(CLASSES))).shown_mask is None
+
+
+def test_with_tracking_the_tracked_are_shown_and_counted() -> None:
+    tracker, places = NumberingTracker(), OneZone()
+    analysed = Analysis(SHOWN_FROM, tracker, places)(framed(found((0.55, 0), (0.45, 1))))
+    assert analysed.shown.track_ids.tolist() == [0, 99]  # below its threshold, but tracked
+    assert analysed.shown.bridged.tolist() == [False, True]
+    assert tracker.times_s == [0.25]
+    assert places.asked == (["person", "car"], 0.25, (64, 32))
+    assert analysed.scene is not None
+    assert analysed.scene.zones[0].counts == {"car": 1}
+    assert list(analysed.scene.trails) == [0]
+
+
+def test_bridged_boxes_are_rounded_too() -> None:
+    analysed = Analysis(SHOWN_FROM, NumberingTracker())(framed(found((0.55, 0))))
+    np.testing.assert_array_equal(analysed.detections.boxes_xyxy[-1], np.array([0.33, 0.67, 9, 9], np.float32))
+
+
+def test_rounding_twice_changes_nothing() -> None:
+    once = as_written(found((0.123456, 0)))
+    twice = as_written(once)
+    np.testing.assert_array_equal(once.boxes_xyxy, twice.boxes_xyxy)
+    np.testing.assert_array_equal(once.scores, np.array([0.1235], np.float32))
+    np.testing.assert_array_equal(once.scores, twice.scores)
+
+
+def test_live_frames_are_timed_by_their_arrival() -> None:
+    assert clock_s(framed(found()).frame) == 0.25
+    assert clock_s(framed(found(), utc_s=1.8e9).frame) == 7.0

@@ -84,7 +84,7 @@ class JsonlWriter:
             OutputError: the line can't be written, for example because the disk is full.
         """
         frame, detections = detected.frame, detected.detections
-        boxes = _box_fields(detections, detected.shown_mask)
+        boxes = box_fields(detections, detected.shown_mask)
         line: dict[str, object] = {"type": "frame"}
         if frame.utc_s is not None:
             line |= {"stream": frame.stream, "session": frame.session}
@@ -102,7 +102,15 @@ class JsonlWriter:
             if frame.camera_utc_s is not None:
                 line["camera_utc_s"] = round(frame.camera_utc_s, 6)
             line["age_ms"] = round((time.monotonic() - frame.arrival_s) * 1000, 1)
-        self._write_line(line | {"boxes": boxes} | scene_fields(detected.scene, frame))
+        self.write_fields(line | {"boxes": boxes} | scene_fields(detected.scene, frame))
+
+    def write_fields(self, line: Mapping[str, object]) -> None:
+        """Add the line of one frame whose fields are all there already, in their order.
+
+        Raises:
+            OutputError: the line can't be written.
+        """
+        self._write_line(line)
         self.frames += 1
 
     def close(self) -> None:
@@ -153,7 +161,7 @@ class JsonlWriter:
             ) from error
 
 
-def _box_fields(detections: Detections, shown_mask: BoolArray | None) -> list[dict[str, object]]:
+def box_fields(detections: Detections, shown_mask: BoolArray | None) -> list[dict[str, object]]:
     """A box's fields each; only those of "track", "bridged" and "shown" that are not as usual."""
     columns = (
         detections.boxes_xyxy.tolist(),

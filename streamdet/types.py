@@ -168,6 +168,8 @@ class DetectedFrame:
     """(N,) which of them are drawn and counted; None: all."""
     scene: Scene | None = None
     """How lines, zones and bays stand, where there are any; trails of tracked objects."""
+    seen_class_ids: Int64Array | None = None
+    """(N,) what the detector called them in this frame, where tracks have changed a class; None: `class_ids`."""
 
     @property
     def shown(self) -> Detections:

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from streamdet.scene import Scene
-from streamdet.types import BoolArray, DetectedFrame, Detections, Float32Array, Frame
+from streamdet.types import BoolArray, DetectedFrame, Detections, Float32Array, Frame, Int64Array
 
 
 class TrackerLike(Protocol):
@@ -35,7 +35,10 @@ class Analysis:
     def __init__(
         self, shown_from: Float32Array, tracker: TrackerLike | None = None, places: PlacesLike | None = None
     ) -> None:
-        """`shown_from`: (K,) least score per class that is drawn and counted where nothing is tracked."""
+        """`shown_from`: (K,) least score per class that is drawn and counted where nothing is tracked.
+
+        A class for which it is infinite is never shown, tracked or not.
+        """
         self._shown_from = np.round(shown_from.astype(np.float64), SCORE_DECIMALS).astype(np.float32)
         self._tracker = tracker
         self._places = places
@@ -44,12 +47,22 @@ class Analysis:
         """The frame with its detections as they will be written, those that are shown, and its scene."""
         frame, time_s = detected.frame, clock_s(detected.frame)
         detections = as_written(detected.detections)
+        seen_class_ids: Int64Array | None = None
         if self._tracker is None:
             shown: BoolArray = detections.scores >= self._shown_from[detections.class_ids]
         else:
-            detections = as_written(self._tracker.update(detections, time_s))  # bridged boxes are new
-            shown = detections.track_ids >= 0
-        analysed = replace(detected, detections=detections, shown_mask=None if shown.all() else shown)
+            seen = detections
+            detections = as_written(self._tracker.update(seen, time_s))  # bridged boxes are new
+            shown = (detections.track_ids >= 0) & np.isfinite(self._shown_from)[detections.class_ids]
+            if not np.array_equal(detections.class_ids[~detections.bridged], seen.class_ids):
+                seen_class_ids = detections.class_ids.copy()
+                seen_class_ids[~detections.bridged] = seen.class_ids
+        analysed = replace(
+            detected,
+            detections=detections,
+            shown_mask=None if shown.all() else shown,
+            seen_class_ids=seen_class_ids,
+        )
         scene = None
         if self._places is not None:
             scene = self._places.update(analysed.shown, time_s, (frame.width, frame.height))

@@ -9,8 +9,9 @@ Boxes are in pixels of the source frame, to 0.01, best score first. `pts * time_
 `time_s` the same to 1 µs. A line of a picture file has its name as "picture". Each line is flushed, so that a killed
 run leaves complete lines, and no end.
 
-A box that is tracked has "track", its number. `"bridged": true` marks one that was not seen in this frame (a tracker
-put it there), `"shown": false` one that is kept for later and neither drawn nor counted. Where there are lines, zones
+A box that is tracked has "track", its number, and the class of its track; "seen_as" is what the detector called it in
+this frame, where that is another one. `"bridged": true` marks a box that was not seen in this frame (a tracker put it
+there), `"shown": false` one that is kept for later and neither drawn nor counted. Where there are lines, zones
 or bays a frame says how they stand (counts of lines are those since the start), and what happened at them, if anything:
 
     "lines": {"gate": {"in": {"car": 3}, "out": {}}}, "zones": {"yard": {"car": 2}}, "bays": {"A1": true, "A2": null},
@@ -43,7 +44,7 @@ from typing import TextIO
 from streamdet import __version__
 from streamdet.errors import OutputError, UsageError
 from streamdet.results.scene_fields import scene_fields
-from streamdet.types import BoolArray, DetectedFrame, Detections
+from streamdet.types import BoolArray, DetectedFrame, Detections, Int64Array
 
 SCHEMA = 1
 """Version of the form; grows when a field changes its meaning or goes away."""
@@ -84,7 +85,7 @@ class JsonlWriter:
             OutputError: the line can't be written, for example because the disk is full.
         """
         frame, detections = detected.frame, detected.detections
-        boxes = box_fields(detections, detected.shown_mask)
+        boxes = box_fields(detections, detected.shown_mask, detected.seen_class_ids)
         line: dict[str, object] = {"type": "frame"}
         if frame.utc_s is not None:
             line |= {"stream": frame.stream, "session": frame.session}
@@ -161,8 +162,10 @@ class JsonlWriter:
             ) from error
 
 
-def box_fields(detections: Detections, shown_mask: BoolArray | None) -> list[dict[str, object]]:
-    """A box's fields each; only those of "track", "bridged" and "shown" that are not as usual."""
+def box_fields(
+    detections: Detections, shown_mask: BoolArray | None, seen_class_ids: Int64Array | None = None
+) -> list[dict[str, object]]:
+    """A box's fields each; only those of "seen_as", "track", "bridged" and "shown" that are not as usual."""
     columns = (
         detections.boxes_xyxy.tolist(),
         detections.class_ids.tolist(),
@@ -170,14 +173,17 @@ def box_fields(detections: Detections, shown_mask: BoolArray | None) -> list[dic
         detections.track_ids.tolist(),
         detections.bridged.tolist(),
         [True] * len(detections) if shown_mask is None else shown_mask.tolist(),
+        detections.class_ids.tolist() if seen_class_ids is None else seen_class_ids.tolist(),
     )
     boxes: list[dict[str, object]] = []
-    for box_xyxy, class_id, score, track_id, bridged, shown in zip(*columns, strict=True):
+    for box_xyxy, class_id, score, track_id, bridged, shown, seen_class_id in zip(*columns, strict=True):
         box: dict[str, object] = {
             "box_xyxy": [round(edge, 2) for edge in box_xyxy],
             "class": detections.class_names[class_id],
             "score": round(score, 4),
         }
+        if seen_class_id != class_id:
+            box["seen_as"] = detections.class_names[seen_class_id]
         if track_id >= 0:
             box["track"] = track_id
         if bridged:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ import numpy as np
 from streamdet import __version__
 from streamdet.errors import DataError
 from streamdet.results.jsonl import SCHEMA
-from streamdet.types import BoolArray, Detections
+from streamdet.types import BoolArray, Detections, Int64Array
 
 T = TypeVar("T")
 SCENE_KEYS = ("lines", "zones", "bays", "happenings")
@@ -47,11 +47,20 @@ class FrameLine:
     """As the line has them, where there are any: lines, zones, bays, happenings (see `streamdet.results.jsonl`)."""
     picture: str | None = None
     """Of a picture file: its name in its folder."""
+    seen_class_ids: Int64Array | None = None
+    """(N,) what the detector called them in this frame, where tracks have changed a class; None: as in `detections`."""
 
     @property
     def shown(self) -> Detections:
         """Those that are drawn and counted."""
         return self.detections if self.shown_mask is None else self.detections[self.shown_mask]
+
+    @property
+    def seen(self) -> Detections:
+        """What the detector saw in this frame: without tracks and what they added or changed."""
+        seen = self.detections
+        class_ids = seen.class_ids if self.seen_class_ids is None else self.seen_class_ids
+        return replace(seen, class_ids=class_ids, track_ids=np.full(len(seen), -1, np.int64))[~seen.bridged]
 
     @property
     def time_s(self) -> float:
@@ -157,6 +166,9 @@ def _frame_line(line: dict[str, Any], class_names: tuple[str, ...], where: str) 
             bridged=np.array([box.get("bridged", False) for box in boxes], np.bool_),
         )
         shown = np.array([box.get("shown", True) for box in boxes], np.bool_)
+        seen_class_ids = None
+        if any("seen_as" in box for box in boxes):
+            seen_class_ids = np.array([class_names.index(box.get("seen_as", box["class"])) for box in boxes], np.int64)
         return FrameLine(
             index=int(line["index"]),
             pts=int(line["pts"]),
@@ -171,6 +183,7 @@ def _frame_line(line: dict[str, Any], class_names: tuple[str, ...], where: str) 
             shown_mask=None if shown.all() else shown,
             scene_line={key: line[key] for key in SCENE_KEYS if key in line},
             picture=_optional(str, line.get("picture")),
+            seen_class_ids=seen_class_ids,
         )
     except KeyError as error:
         raise DataError(f"{where}: {error} is missing; remove the line or write the file anew") from error

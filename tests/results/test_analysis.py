@@ -93,6 +93,27 @@ def test_bridged_boxes_are_rounded_too() -> None:
     np.testing.assert_array_equal(analysed.detections.boxes_xyxy[-1], np.array([0.33, 0.67, 9, 9], np.float32))
 
 
+class RenamingTracker(NumberingTracker):
+    """Calls everything a car."""
+
+    def update(self, detections: Detections, time_s: float) -> Detections:
+        told = super().update(detections, time_s)
+        return replace(told, class_ids=np.ones(len(told), np.int64))
+
+
+def test_what_the_detector_said_is_kept_beside_the_class_of_the_track() -> None:
+    analysed = Analysis(SHOWN_FROM, RenamingTracker())(framed(found((0.55, 0), (0.52, 1))))
+    assert analysed.detections.class_ids.tolist() == [1, 1, 1]
+    assert analysed.seen_class_ids is not None
+    assert analysed.seen_class_ids.tolist() == [0, 1, 1]
+    assert Analysis(SHOWN_FROM, RenamingTracker())(framed(found((0.55, 1)))).seen_class_ids is None
+
+
+def test_a_class_that_nobody_asked_for_is_never_shown() -> None:
+    analysed = Analysis(np.array([np.inf, 0.4], np.float32), NumberingTracker())(framed(found((0.7, 0), (0.6, 1))))
+    assert analysed.shown.track_ids.tolist() == [1, 99]
+
+
 def test_rounding_twice_changes_nothing() -> None:
     once = as_written(found((0.123456, 0)))
     twice = as_written(once)

@@ -98,6 +98,7 @@ def test_what_is_bridged_hidden_or_happens_is_told_and_read_back(tmp_path: Path)
         detections=replace(plain.detections, bridged=np.array([True, False])),
         shown_mask=np.array([True, False]),
         scene=scene,
+        seen_class_ids=np.array([1, 2]),
     )
     with JsonlWriter(path, header=HEADER) as writer:
         writer.write(full)
@@ -127,6 +128,9 @@ def test_what_is_bridged_hidden_or_happens_is_told_and_read_back(tmp_path: Path)
     np.testing.assert_array_equal(read.detections.track_ids, [7, -1])
     assert read.shown.names == ["car"]
     assert read.scene_line == told
+    assert [box.get("seen_as") for box in first["boxes"]] == [None, "bicycle"]
+    assert read.seen.names == ["bicycle"]
+    assert read.seen.track_ids.tolist() == [-1]
     assert plainly.shown_mask is None
     assert not plainly.scene_line
 

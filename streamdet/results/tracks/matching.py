@@ -1,0 +1,50 @@
+"""Which box belongs to which: overlaps, the best assignment, and boxes that show an object twice."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from streamdet.types import Int64Array
+
+Float64Array = npt.NDArray[np.float64]
+
+
+def overlaps(a_xyxy: Float64Array, b_xyxy: Float64Array) -> Float64Array:
+    """(A, B) intersection over union of (A, 4) and (B, 4) boxes."""
+    from_xy = np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])
+    to_xy = np.minimum(a_xyxy[:, None, 2:], b_xyxy[None, :, 2:])
+    sides = np.maximum(to_xy - from_xy, 0)
+    shared = sides[..., 0] * sides[..., 1]
+    union = areas(a_xyxy)[:, None] + areas(b_xyxy)[None, :] - shared
+    return np.asarray(shared / np.maximum(union, 1e-9))
+
+
+def areas(boxes_xyxy: Float64Array) -> Float64Array:
+    """(N,) in square pixels."""
+    sides = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
+    return np.asarray(sides[:, 0] * sides[:, 1])
+
+
+def assign(similarity: Float64Array, least: float) -> tuple[Int64Array, Int64Array]:
+    """Rows and columns of the pairs with the greatest sum of similarity; no pair is below `least`."""
+    from scipy.optimize import linear_sum_assignment
+
+    if not similarity.size:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    fit = np.where(similarity >= least, similarity, 0.0)
+    rows, columns = linear_sum_assignment(fit, maximize=True)
+    good = fit[rows, columns] > 0
+    return rows[good].astype(np.int64), columns[good].astype(np.int64)
+
+
+def repeats(boxes_xyxy: Float64Array, least: float) -> Int64Array:
+    """(N,) for each box, best first, the index of the better one that shows the same object; its own index if none."""
+    n = len(boxes_xyxy)
+    of = np.arange(n, dtype=np.int64)
+    same = np.tril(overlaps(boxes_xyxy, boxes_xyxy) >= least, -1)
+    for i in np.flatnonzero(same.any(axis=1)):
+        better = np.flatnonzero(same[i] & (of == np.arange(n)))
+        if len(better):
+            of[i] = better[0]
+    return of

@@ -44,7 +44,7 @@ class LineState:
     name: str
     points_xy: tuple[tuple[float, float], tuple[float, float]]
     """From, to. "in" is a crossing from the left side to the right side of someone who walks from the first to the
-    second point (y down: from above to below for a line drawn from right to left)."""
+    second point (y down: from above to below for a line drawn from left to right)."""
     in_counts: Mapping[str, int] = field(default_factory=dict)
     """By class name, since the start."""
     out_counts: Mapping[str, int] = field(default_factory=dict)

@@ -9,9 +9,6 @@ from streamdet.types import DetectedFrame
 from streamdet.video.overlay import Overlay
 from streamdet.video.writer import VideoWriter
 
-DAMAGED_BADGE = "DAMAGED"
-"""Shown on frames whose decoder concealed damage."""
-
 
 class AnnotatedVideo:
     """A sink that draws and writes."""
@@ -27,8 +24,7 @@ class AnnotatedVideo:
         """Draw and encode one frame. Raises OutputError when it can't be written."""
         frame = detected.frame
         started = time.perf_counter()
-        badge = DAMAGED_BADGE if frame.damaged else None
-        picture = self._overlay.draw(frame.picture, detected.detections, badge=badge)
+        picture = self._overlay.draw_frame(detected)
         drawn = time.perf_counter()
         self.writer.write(picture, frame.pts, frame.time_base)
         self._draw_times.record(drawn - started)

@@ -17,6 +17,7 @@ _MAX_NAME = 24
 """Characters of a class name that are shown."""
 _MAX_BLENDS = 4096
 """Entries kept; one takes 10 to 100 kB, by the picture's size."""
+_MAX_BLANKS = 1024
 
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
@@ -76,6 +77,8 @@ class LabelPen:
         key = (label.name, label.percent >= 0, label.font_px)
         blank = self._blanks.get(key)
         if blank is None:
+            if len(self._blanks) >= _MAX_BLANKS:
+                self._blanks.clear()
             blank = self._blanks[key] = _draw_blank(*key)
         return blank
 

@@ -1,4 +1,6 @@
-"""Draws boxes and labels on pictures: straight on the Y, U and V planes, without a trip through RGB.
+"""Draws on a picture what is known about it: boxes and labels, trails and places.
+
+Straight on the Y, U and V planes, without a trip through RGB.
 
 Coordinates are pixels of the picture, x right, y down, (0, 0) the outer corner of the top left pixel.
 """
@@ -6,15 +8,21 @@ Coordinates are pixels of the picture, x right, y down, (0, 0) the outer corner 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import av
 
-from streamdet.types import Detections
+from streamdet.scene import Scene
+from streamdet.types import DetectedFrame, Detections
 from streamdet.video.labels import Label, LabelPen
+from streamdet.video.markings import MarkingPen
 from streamdet.video.palette import class_colours
 from streamdet.video.planes import Coder, Planes, Rgb, copied
 from streamdet.video.strokes import BoxPen, HalfPixels, Line
+from streamdet.video.trails import TrailPen
 
+DAMAGED_BADGE = "DAMAGED"
+"""Shown on frames whose decoder concealed damage."""
 _BADGE_RGB: Rgb = (220, 38, 38)
 _MAX_STYLES = 4
 """Pictures of a stream mostly have one size; a folder of pictures may have many."""
@@ -23,38 +31,66 @@ _MAX_STYLES = 4
 class Overlay:
     """Draws the detections of one stream. It keeps what it has drawn before: use one object for all its pictures."""
 
-    def __init__(self, class_names: tuple[str, ...]) -> None:
-        """Prepare a colour for each class; a class at the same place of the list has the same colour in every run."""
+    def __init__(self, class_names: tuple[str, ...], colours: Mapping[str, Rgb] | None = None) -> None:
+        """Prepare a colour for each class; a class at the same place of the list has the same colour in every run.
+
+        `colours`: RGB 0..255 by class name, for those that shall have another colour.
+        """
         self._names = class_names
-        self._colours = class_colours(max(1, len(class_names)))
+        defaults = class_colours(max(1, len(class_names)))
+        own = colours or {}
+        self._colours = tuple(own.get(name, rgb) for name, rgb in zip(class_names, defaults, strict=False)) or defaults
         self._styles: dict[tuple[int, int, Coder], _Style] = {}
 
     def colour(self, class_id: int) -> Rgb:
         """RGB, 0..255, of a class."""
         return self._colours[class_id % len(self._colours)]
 
-    def draw(self, picture: av.VideoFrame, detections: Detections, badge: str | None = None) -> av.VideoFrame:
+    def draw_frame(self, detected: DetectedFrame) -> av.VideoFrame:
+        """What a user sees of a detected frame: its shown detections and its scene, and a badge where it is damaged."""
+        badge = DAMAGED_BADGE if detected.frame.damaged else None
+        return self.draw(detected.frame.picture, detected.shown, badge=badge, scene=detected.scene)
+
+    def draw(
+        self, picture: av.VideoFrame, detections: Detections, badge: str | None = None, scene: Scene | None = None
+    ) -> av.VideoFrame:
         """A new yuv420p frame of the same size, time and colour tags, with boxes and labels.
 
         A full-range picture (yuvj420p) stays full-range, and the new frame's `color_range` says so. `badge` is a short
-        word for the corner, such as DAMAGED.
+        word for the corner, such as DAMAGED. Places and trails of `scene` lie below the boxes, its counts on top.
         """
         frame = copied(picture)
         style = self._style(frame)
         planes = Planes(frame)
+        if scene is not None:
+            style.markings.draw(planes, scene)
+            style.trails.draw(planes, scene.trails, self._track_colours(detections))
         placed = []
         # Best first in `detections`, but drawn last, so that the best ones lie on top; all labels over all boxes.
-        rows = (detections.boxes_xyxy.tolist(), detections.class_ids.tolist(), detections.scores.tolist())
-        for box_xyxy, class_id, score in list(zip(*rows, strict=True))[::-1]:
+        columns = (
+            detections.boxes_xyxy, detections.class_ids, detections.scores, detections.track_ids, detections.bridged
+        )  # fmt: skip
+        for box_xyxy, class_id, score, track_id, bridged in zip(
+            *(column[::-1].tolist() for column in columns), strict=True
+        ):
             box = style.boxes.place(box_xyxy, frame.width, frame.height)
             if box is not None:
-                style.boxes.draw(planes, box, self.colour(class_id))
-                placed.append((box, class_id, score))
-        for box, class_id, score in placed:
-            style.draw_label(planes, box, self._name(class_id), score, self.colour(class_id))
+                rgb = self.colour(class_id)
+                style.boxes.draw(planes, box, rgb, dashed=bridged)
+                name = self._name(class_id) if track_id < 0 else f"{self._name(class_id)} {track_id}"
+                placed.append((box, name, None if bridged else score, rgb))
+        for box, name, score, rgb in placed:
+            style.draw_label(planes, box, name, score, rgb)
+        if scene is not None:
+            style.markings.draw_labels(planes, scene)
         if badge:
             style.draw_badge(planes, badge)
         return frame
+
+    def _track_colours(self, detections: Detections) -> dict[int, Rgb]:
+        """Colour by track id, the best one last."""
+        tracked = zip(detections.track_ids[::-1].tolist(), detections.class_ids[::-1].tolist(), strict=True)
+        return {track_id: self.colour(class_id) for track_id, class_id in tracked if track_id >= 0}
 
     def _name(self, class_id: int) -> str:
         return self._names[class_id] if 0 <= class_id < len(self._names) else f"class {class_id}"
@@ -78,13 +114,15 @@ class _Style:
         self._font_px, self._small_font_px = font, max(9, round(font * 0.74))
         self.boxes = BoxPen(coder, self._line)
         self._labels = LabelPen(coder)
+        self.trails = TrailPen(width, height, coder, self._line.width)
+        self.markings = MarkingPen(width, height, coder, self._labels, line_px=self._line.width, font_px=font)
 
-    def draw_label(self, planes: Planes, box: HalfPixels, name: str, score: float, rgb: Rgb) -> None:
+    def draw_label(self, planes: Planes, box: HalfPixels, name: str, score: float | None, rgb: Rgb) -> None:
         """Above the box, or inside when there is no room above: the place depends on box and class, not on the score.
 
-        Small boxes get a small label, tiny ones none: it would hide more than it says.
+        Small boxes get a small label, tiny ones none: it would hide more than it says. No number without a score.
         """
-        percent = min(100, max(0, int(score * 100 + 1e-3)))
+        percent = -1 if score is None else min(100, max(0, int(score * 100 + 1e-3)))
         left, top, right, bottom = (edge / 2 for edge in box)
         label = Label(name, percent, self._font_px, rgb)
         rows, columns = self._labels.size(label)

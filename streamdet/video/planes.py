@@ -59,6 +59,10 @@ class Blend(NamedTuple):
     keep: Floats
     add: Floats
 
+    def faded(self, shares: Floats) -> Blend:
+        """The same with its opacity multiplied by `shares`, which must broadcast with it."""
+        return Blend(1 - (1 - self.keep) * shares, (self.add - np.float32(0.5)) * shares + np.float32(0.5))
+
     def onto(self, view: Bytes) -> None:
         """Change the pixels of `view`."""
         mixed = view * self.keep

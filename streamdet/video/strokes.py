@@ -16,6 +16,8 @@ from streamdet.video.planes import Blend, Coder, Floats, Planes, Rgb
 
 _RIM_RGB: Rgb = (0, 0, 0)
 _RIM_OPACITY = 0.5
+_DASH = 3.2
+"""Length of a dash, and of a gap, in widths of the line."""
 _CHROMA_SHIFT_PX = 0.25
 """Chroma samples lie over the left luma pixel of a pair, a quarter of a chroma pixel left of the pair's middle."""
 _MAX_BLENDS = 8192
@@ -121,13 +123,13 @@ class BoxPen:
             round(min(max(y1, inset), along) * 2),
         )
 
-    def draw(self, planes: Planes, box: HalfPixels, rgb: Rgb) -> None:
+    def draw(self, planes: Planes, box: HalfPixels, rgb: Rgb, *, dashed: bool = False) -> None:
         """Draw one box."""
         left, top, right, bottom = box
         phases = (left % 4, top % 4, right % 4, bottom % 4)
         light, tint = self._parts_for(phases)
         if min(right - left, bottom - top) / 2 < max(2 * light.reach, 4 * tint.reach) + 2:
-            self._draw_small(planes, box, rgb)
+            self._draw_small(planes, box, rgb, dashed=dashed)
             return
         blends = self._blends.get((rgb, phases))
         if blends is None:
@@ -140,9 +142,14 @@ class BoxPen:
             x1, y1 = right // 4 * per_pixel + third, bottom // 4 * per_pixel + fourth
             blend.corners.onto(planes.windows(plane, (2, 2, m, m), y0, x0, y1 - y0, x1 - x0))
             far = m - n  # the far edges end where the far corners end
-            blend.left.onto_upright(planes.arrays[plane][y0 + m : y1, x0 : x0 + n])
-            blend.right.onto_upright(planes.arrays[plane][y0 + m : y1, x1 + far : x1 + m])
-            blend.level.onto(planes.windows(plane, (2, 1, n, x1 - x0 - m), y0, x0 + m, y1 + far - y0, 0))
+            uprights, level = (blend.left, blend.right), blend.level
+            if dashed:
+                down = self._dashes(y0 + m, y1, top, bottom, 0.5 if plane else 1.0)
+                uprights = (blend.left.faded(down), blend.right.faded(down))
+                level = blend.level.faded(self._dashes(x0 + m, x1, left, right, 0.5 if plane else 1.0))
+            uprights[0].onto_upright(planes.arrays[plane][y0 + m : y1, x0 : x0 + n])
+            uprights[1].onto_upright(planes.arrays[plane][y0 + m : y1, x1 + far : x1 + m])
+            level.onto(planes.windows(plane, (2, 1, n, x1 - x0 - m), y0, x0 + m, y1 + far - y0, 0))
 
     def _parts_for(self, phases: HalfPixels) -> tuple[_Parts, _Parts]:
         parts = self._parts.get(phases)
@@ -184,6 +191,17 @@ class BoxPen:
             thickness=n,
         )
 
+    def _dashes(self, first: int, end: int, near: int, far: int, zoom: float) -> Floats:
+        """How far each pixel from `first` to `end` of an edge between `near` and `far` (half pixels) is in a dash.
+
+        The same on both sides of the edge's middle, where a dash is.
+        """
+        dash = _DASH * self._line.width
+        from_middle = np.abs((np.arange(first, end, dtype=np.float32) + 0.5) / zoom - (near + far) / 4)
+        from_dash = np.abs((from_middle + dash) % (2 * dash) - dash)
+        shares: Floats = np.clip((dash / 2 - from_dash) * zoom + 0.5, 0, 1).astype(np.float32)
+        return shares
+
     def _pad(self, zoom: float) -> float:
         """How far from its middle the line with its rim and soft edge reaches, in pixels of the plane."""
         return (self._line.width / 2 + self._line.rim) * zoom + 0.5
@@ -206,8 +224,8 @@ class BoxPen:
         rim = np.maximum(under_both - under_line, 0) * _RIM_OPACITY
         return _Cover(under_line.astype(np.float32), rim.astype(np.float32))
 
-    def _draw_small(self, planes: Planes, box: HalfPixels, rgb: Rgb) -> None:
-        """A box too small to be put together from parts."""
+    def _draw_small(self, planes: Planes, box: HalfPixels, rgb: Rgb, *, dashed: bool) -> None:
+        """A box too small to be put together from parts. There is no room for dashes: each edge has one gap."""
         for plane, (colour, dark) in enumerate(zip(self._coder.yuv(rgb), self._dark, strict=True)):
             zoom = 0.5 if plane else 1.0
             edges = _edges(box, zoom)
@@ -216,6 +234,8 @@ class BoxPen:
             x0, y0 = (max(0, math.floor(edge - pad)) for edge in edges[:2])
             x1, y1 = min(columns, math.ceil(edges[2] + pad)), min(rows, math.ceil(edges[3] + pad))
             blend = self._cover(x0, y0, x1 - x0, y1 - y0, edges, zoom).blend(colour, dark)
+            if dashed:
+                blend = blend.faded(_corners_only(x0, y0, x1 - x0, y1 - y0, edges))
             blend.onto(planes.arrays[plane][y0:y1, x0:x1])
 
 
@@ -224,3 +244,12 @@ def _edges(box: HalfPixels, zoom: float) -> tuple[float, float, float, float]:
     shift = _CHROMA_SHIFT_PX if zoom < 1 else 0.0
     left, top, right, bottom = (edge / 2 * zoom for edge in box)
     return left + shift, top, right + shift, bottom
+
+
+def _corners_only(x: int, y: int, columns: int, rows: int, edges: tuple[float, float, float, float]) -> Floats:
+    """(rows, columns) 0 in the middle third of each edge of a box, 1 near its corners."""
+    left, top, right, bottom = edges
+    beside = np.abs(np.arange(columns) + (x + 0.5 - (left + right) / 2)) > (right - left) / 6
+    below = np.abs(np.arange(rows) + (y + 0.5 - (top + bottom) / 2)) > (bottom - top) / 6
+    near: Floats = (beside & below[:, None]).astype(np.float32)
+    return near

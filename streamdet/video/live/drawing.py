@@ -8,7 +8,6 @@ import av
 
 from streamdet.report import StageTimes
 from streamdet.types import DetectedFrame, Frame
-from streamdet.video.annotated import DAMAGED_BADGE
 from streamdet.video.live.gone import gone_picture
 from streamdet.video.live.status import SourceState, SourceStatus
 from streamdet.video.overlay import Overlay
@@ -37,11 +36,9 @@ class Painter:
         """
         if self._drawn is None or self._drawn[0] is not detected:
             started = time.perf_counter()
-            frame = detected.frame
-            badge = DAMAGED_BADGE if frame.damaged else None
-            self._drawn = detected, self._overlay.draw(frame.picture, detected.detections, badge=badge)
+            self._drawn = detected, self._overlay.draw_frame(detected)
             self._draw_times.record(time.perf_counter() - started)
-            self.saw(frame)
+            self.saw(detected.frame)
         return self._drawn[1]
 
     def draw_gone(self, status: SourceStatus, now_s: float) -> av.VideoFrame | None:

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from streamdet import html
 from streamdet.detection.checkpoint import Model, ModelCard
 from streamdet.errors import OutputError
 from streamdet.training.assess import Assessment
 from streamdet.training.checking.coverage import anchor_coverage
 from streamdet.training.dataset import LabelledImage
 from streamdet.training.losses import LossRule
-from streamdet.training.pictures import page
 from streamdet.training.pictures.confusion import confusion_matrix, draw_confusion
 from streamdet.training.pictures.coverage import draw_anchor_coverage
 from streamdet.training.pictures.curves import draw_average_precision, draw_losses
@@ -71,7 +71,7 @@ def _write(
     parts += _options(folder)
     path = folder / "report.html"
     aside = path.with_name("report.html.part")
-    aside.write_text(page.page(f"{model.card.name}: report", parts), encoding="utf-8")
+    aside.write_text(html.page(f"{model.card.name}: report", parts), encoding="utf-8")
     return aside.replace(path)
 
 
@@ -80,50 +80,50 @@ def _head(folder: Path, card: ModelCard, assessments: Sequence[Assessment], metr
     done = f"{int(steps[-1])} steps" if len(steps) else "no logged steps"
     names = ", ".join(card.class_names[:FEW_ROWS]) + (", …" if len(card.class_names) > FEW_ROWS else "")
     parts = [
-        page.heading(f"Training report: {card.name}", 1),
-        page.paragraph(f"{done} on {_count(images, 'picture')}; {_count(len(card.class_names), 'class')}: {names}."),
+        html.heading(f"Training report: {card.name}", 1),
+        html.paragraph(f"{done} on {_count(images, 'picture')}; {_count(len(card.class_names), 'class')}: {names}."),
     ]
     if assessments:
         rows = [
             [a.dataset.name, str(a.scores.images), _number(a.scores.ap), _number(a.scores.ap50), _number(a.scores.ap75)]
             for a in assessments
         ]
-        parts.append(page.table(["set", "pictures", "AP", "AP50", "AP75"], rows))
+        parts.append(html.table(["set", "pictures", "AP", "AP50", "AP75"], rows))
     else:
-        parts.append(page.paragraph("There was no validation set, so nothing is known about how good the model is."))
+        parts.append(html.paragraph("There was no validation set, so nothing is known about how good the model is."))
     run = f"streamdet run SOURCE --model {shlex.quote(str(folder))} --out annotated.mp4"
-    return [*parts, page.paragraph("To use the model:"), page.command(run)]
+    return [*parts, html.paragraph("To use the model:"), html.command(run)]
 
 
 def _training(folder: Path, metrics: Metrics) -> list[str]:
-    parts = [page.heading("Training")]
+    parts = [html.heading("Training")]
     if len(metrics.curve("step")[0]):
         draw_losses(metrics, folder / "loss.png")
         caption = "Faint: as logged; strong: smoothed over a twentieth of the run."
-        parts.append(page.picture(folder / "loss.png", "Losses and learning rate", caption))
+        parts.append(html.picture(folder / "loss.png", "Losses and learning rate", caption))
     else:
-        parts.append(page.paragraph("No step was logged, so there are no curves."))
+        parts.append(html.paragraph("No step was logged, so there are no curves."))
     if metrics.validation_names:
         draw_average_precision(metrics, folder / "average_precision.png")
         caption = "AP50 counts a box as right from IoU 0.50; AP is the mean over IoU 0.50 to 0.95."
-        parts.append(page.picture(folder / "average_precision.png", "Average precision", caption))
+        parts.append(html.picture(folder / "average_precision.png", "Average precision", caption))
     return parts
 
 
 def _validation(folder: Path, card: ModelCard, assessment: Assessment, stem: str) -> list[str]:
     name = assessment.dataset.name
     parts = [
-        page.heading(f"Validation set {name}"),
-        page.paragraph("Precision and recall are those at the threshold, from which on the model reports objects."),
+        html.heading(f"Validation set {name}"),
+        html.paragraph("Precision and recall are those at the threshold, from which on the model reports objects."),
         _class_table(card, assessment),
     ]
     if any(curve.objects for curve in assessment.curves.values()):
         path = folder / f"precision_recall_{stem}.png"
         draw_precision_recall(assessment, card, path)
         caption = "At IoU 0.5. The dots are at the model's thresholds."
-        parts.append(page.picture(path, f"Precision and recall on {name}", caption))
+        parts.append(html.picture(path, f"Precision and recall on {name}", caption))
     else:
-        parts.append(page.paragraph("The set has no objects, so there are no curves of precision and recall."))
+        parts.append(html.paragraph("The set has no objects, so there are no curves of precision and recall."))
     path = folder / f"confusion_{stem}.png"
     draw_confusion(confusion_matrix(assessment, card), assessment.dataset.class_names, path)
     caption = (
@@ -131,7 +131,7 @@ def _validation(folder: Path, card: ModelCard, assessment: Assessment, stem: str
         "model's thresholds and IoU 0.5; shaded by the shares of each row, errors orange. Last row: false boxes, where "
         "there is nothing. Last column: objects that were missed."
     )
-    parts.append(page.picture(path, f"Confusion on {name}", caption))
+    parts.append(html.picture(path, f"Confusion on {name}", caption))
     found = outcomes(assessment, card)
     for kind, chosen, none in (
         ("worst", worst(found, TILES), "No picture has a missed object or a false box."),
@@ -144,10 +144,10 @@ def _validation(folder: Path, card: ModelCard, assessment: Assessment, stem: str
                 "worst": "Most misses and false boxes first; among equals, the most confident false boxes.",
                 "best": "Fewest errors first, then most objects found.",
             }[kind]
-            parts.append(page.picture(path, f"The {kind} pictures of {name}", order))
+            parts.append(html.picture(path, f"The {kind} pictures of {name}", order))
         else:
             path.unlink(missing_ok=True)  # of an earlier report
-            parts.append(page.paragraph(none))
+            parts.append(html.paragraph(none))
     return parts
 
 
@@ -160,8 +160,8 @@ def _class_table(card: ModelCard, assessment: Assessment) -> str:
         ap50 = assessment.scores.ap50_per_class.get(name, float("nan"))
         numbers = (ap50, threshold, point.precision, point.recall)
         rows.append([name, str(curve.objects), *(_number(number) for number in numbers)])
-    table = page.table(["class", "objects", "AP50", "threshold", "precision", "recall"], rows)
-    return table if len(rows) <= FEW_ROWS else page.folded(f"AP50 of {len(rows)} classes", table)
+    table = html.table(["class", "objects", "AP50", "threshold", "precision", "recall"], rows)
+    return table if len(rows) <= FEW_ROWS else html.folded(f"AP50 of {len(rows)} classes", table)
 
 
 def _data(
@@ -176,7 +176,7 @@ def _data(
         images, whose = [result.image for a in assessments for result in a.images], "validation"
     if not images:
         return []
-    parts = [page.heading("Data")]
+    parts = [html.heading("Data")]
     card = model.card
     coverage = anchor_coverage(images, card.class_names, card.config.anchors, card.input_rule)
     caption = (
@@ -185,14 +185,14 @@ def _data(
     )
     if coverage.total.objects:
         draw_anchor_coverage(coverage, folder / "anchor_coverage.png")
-        parts.append(page.picture(folder / "anchor_coverage.png", "Anchor coverage", caption))
+        parts.append(html.picture(folder / "anchor_coverage.png", "Anchor coverage", caption))
     else:
-        parts.append(page.paragraph(f"The {whose} pictures have no objects, so there is no anchor coverage."))
+        parts.append(html.paragraph(f"The {whose} pictures have no objects, so there is no anchor coverage."))
     gamma = _trained_gamma(loss)
     losses = gather_losses(model, images, gammas=sorted({*GAMMAS, *([] if gamma is None else [gamma])}))
     draw_figure4(losses, folder / "focal_loss.png", trained_gamma=gamma)
     title = "Where the focal loss looks (Figure 4 of the paper)"
-    parts.append(page.picture(folder / "focal_loss.png", title, _figure4_caption(losses, whose)))
+    parts.append(html.picture(folder / "focal_loss.png", title, _figure4_caption(losses, whose)))
     return parts
 
 
@@ -229,8 +229,8 @@ def _options(folder: Path) -> list[str]:
     except (OSError, ValueError):
         return []
     return [
-        page.heading("Options"),
-        page.folded("All options of the run", page.table(["option", "value"], _flat(options))),
+        html.heading("Options"),
+        html.folded("All options of the run", html.table(["option", "value"], _flat(options))),
     ]
 
 

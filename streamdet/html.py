@@ -1,4 +1,7 @@
-"""HTML without external resources: every text is escaped, every picture lies in the page itself."""
+"""Pages without external resources: every text is escaped, every picture lies in the page itself.
+
+The reports of a training and of detections are made of these parts, so that they look like one family.
+"""
 
 from __future__ import annotations
 
@@ -36,14 +39,21 @@ details { margin: 1rem 0 } summary { cursor: pointer; font-weight: 600 }
 """
 
 
-def page(title: str, parts: Sequence[str]) -> str:
-    """The whole document around `parts`, which are HTML."""
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+"""What a browser may load for a page: nothing but what is in it."""
+
+
+def page(title: str, parts: Sequence[str], *, style: str = "", script: str = "") -> str:
+    """The whole document around `parts`, which are HTML; `style` adds to the common one."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}{style}</style>\n</head>\n<body>\n<main>\n"
         + "\n".join(parts)
-        + "\n</main>\n</body>\n</html>\n"
+        + "\n</main>\n"
+        + (f"<script>{script}</script>\n" if script else "")
+        + "</body>\n</html>\n"
     )
 
 
@@ -64,12 +74,17 @@ def command(text: str) -> str:
 
 def picture(path: Path, title: str, caption: str) -> str:
     """The PNG (a chart) or JPEG (photographs) at `path`, with a caption."""
-    data = base64.b64encode(path.read_bytes()).decode()
     kind = "chart" if path.suffix == ".png" else "photographs"
+    source = data_url(path.read_bytes(), path.suffix)
     return (
-        f'<figure>\n<img class="{kind}" alt="{escape(title)}" src="data:{MEDIA_TYPES[path.suffix]};base64,{data}">\n'
+        f'<figure>\n<img class="{kind}" alt="{escape(title)}" src="{source}">\n'
         f"<figcaption><strong>{escape(title)}.</strong> {escape(caption)}</figcaption>\n</figure>"
     )
+
+
+def data_url(content: bytes, suffix: str) -> str:
+    """The picture itself as an address; `suffix`: ".png" or ".jpg"."""
+    return f"data:{MEDIA_TYPES[suffix]};base64,{base64.b64encode(content).decode()}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from streamdet.training.assess import Assessment, FloatArray
-from streamdet.training.calibration import reliability
+from streamdet.training.assess import Assessment, FloatArray, assess_found
+from streamdet.training.calibration import Scaling, reliability
 from streamdet.training.thresholds import ALL_OTHERS, LEAST_OBJECTS, Choice, OperatingPoint, operating_point
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ class Measured:
     assessment: Assessment
     milliseconds: FloatArray
     """Per picture, network and post-processing."""
+
+    def rescaled(self, scaling: Scaling) -> Measured:
+        """What the network gives with scaled scores."""
+        found = [scaling.apply(image.detections) for image in self.assessment.images]
+        return Measured(assess_found(self.assessment.dataset, found), self.milliseconds)
 
     def points(self, choice: Choice) -> dict[str, OperatingPoint]:
         """What the chosen thresholds make of each class of the set."""
@@ -52,7 +57,12 @@ def progress_bar(dataset: Dataset) -> Iterator[Callable[[int], None]]:
 
 
 def to_json(
-    detector: Detector, measured: list[Measured], choice: Choice, rule: str, saved_in: Path | None
+    detector: Detector,
+    measured: list[Measured],
+    choice: Choice,
+    rule: str,
+    scaling: Scaling | None,
+    saved_in: Path | None,
 ) -> dict[str, Any]:
     """Everything that was measured, as plain values."""
     return {
@@ -67,6 +77,7 @@ def to_json(
             "short_of_target": list(choice.short_of_target),
             "saved_in": None if saved_in is None else str(saved_in),
         },
+        "scaling": None if scaling is None else {"slope": scaling.slope, "offset": scaling.offset},
         "sets": {each.assessment.dataset.name: _set_to_json(each, choice, detector) for each in measured},
     }
 
@@ -110,6 +121,7 @@ def show_measured(
     measured: list[Measured],
     choice: Choice,
     target: float | None,
+    scaling: Scaling | None,
     saved_in: Path | None,
 ) -> None:
     """Print the results; they fit into 80 columns."""
@@ -119,6 +131,9 @@ def show_measured(
     for each in measured:
         _show_set(console, each, choice, detector)
     console.print()
+    if scaling is not None:
+        formula = f"{scaling.slope:.2f} x logit {scaling.offset:+.2f}"
+        console.print(Text(f"Scores calibrated on these pictures: {formula}.", style="dim"))
     for note, style in _notes(detector, measured, choice, target, saved_in):
         console.print(Text(note, style=style))
 

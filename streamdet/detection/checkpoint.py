@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from torch import Tensor, nn
 
 from streamdet.detection.resize import InputRule
 from streamdet.detection.retinanet import RetinaNet, RetinaNetConfig, build_retinanet
-from streamdet.errors import ModelError
+from streamdet.errors import ModelError, OutputError
 
 HEADER_KEY = "streamdet"
 SCHEMA = 1
@@ -95,6 +98,37 @@ def save_model(path: Path, network: nn.Module, card: ModelCard, *, dtype: torch.
     save_file(tensors, aside, metadata={HEADER_KEY: json.dumps(card.to_json())})
     aside.chmod(0o644)  # safetensors makes it readable for its owner only
     aside.replace(path)
+
+
+def rewrite_model(
+    path: Path,
+    *,
+    header: Callable[[dict[str, Any]], None] = lambda fields: None,
+    tensors: Callable[[dict[str, Tensor]], None] = lambda named: None,
+) -> None:
+    """Change the header's fields, or the tensors, of a `.safetensors` of ours in place; all else stays bit for bit.
+
+    Written aside first and then renamed. Raises ModelError for a file of another kind, OutputError when the disk
+    refuses.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        fields = json.loads(metadata[HEADER_KEY])
+        header(fields)
+        tensors(named)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path} can't be changed ({error}); give a file that `streamdet train` wrote") from error
+    aside = path.with_name(path.name + ".part")
+    try:
+        save_file(named, aside, metadata={**metadata, HEADER_KEY: json.dumps(fields)})
+        shutil.copymode(path, aside)
+        aside.replace(path)
+    except (OSError, SafetensorError) as error:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise OutputError(f"{path} can't be rewritten ({error}); it stands as it was") from error
 
 
 def load_model(path: Path) -> Model:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
-from streamdet.detection.checkpoint import HEADER_KEY
-from streamdet.errors import DataError, ModelError, OutputError
+from streamdet.detection.checkpoint import rewrite_model
+from streamdet.errors import DataError
 from streamdet.training.assess import Assessment, ClassCurve, FloatArray
 from streamdet.training.evaluate import EVALUATION_RULE
 
@@ -156,23 +152,10 @@ def _reaching(curve: ClassCurve, precision: float) -> float | None:
 def save_thresholds(path: Path, thresholds: dict[str, float]) -> None:
     """Put `thresholds` into the header of a `.safetensors` of ours; others that it has stay, its tensors bit for bit.
 
-    Written aside first and then renamed. Raises ModelError for a file of another kind, OutputError when the disk
-    refuses.
+    Raises ModelError for a file of another kind, OutputError when the disk refuses.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        fields = json.loads(metadata[HEADER_KEY])
+
+    def put(fields: dict[str, Any]) -> None:
         fields["thresholds"] = {**fields["thresholds"], **thresholds}
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path} can't take thresholds ({error}); give a file that `streamdet train` wrote") from error
-    aside = path.with_name(path.name + ".part")
-    try:
-        save_file(tensors, aside, metadata={**metadata, HEADER_KEY: json.dumps(fields)})
-        shutil.copymode(path, aside)
-        aside.replace(path)
-    except (OSError, SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            aside.unlink()
-        raise OutputError(f"{path} can't be rewritten ({error}); its old thresholds stand") from error
+
+    rewrite_model(path, header=put)

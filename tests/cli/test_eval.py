@@ -196,3 +196,22 @@ def test_classes_that_the_model_does_not_know(streamdet: Streamdet, data: Path, 
     assert (
         "val has the classes xcar, xvan, xtram and tiny knows car, person, bicycle; choose another model" in refused.err
     )
+
+
+def test_scores_are_calibrated(
+    streamdet: Streamdet, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamdet.training.calibration.LEAST_TO_FIT", 3)  # the network is random, and mostly wrong
+    write_set(tmp_path / "many" / "val.json", 80, size=(64, 48))
+    options = ("eval", "--model", model, "--data", tmp_path / "many", "--json")
+    before = json.loads(streamdet(*options).out)
+    done = streamdet(*options, "--calibrate", "--save")
+    assert done.exit_code == 0, done.err
+    told = json.loads(done.out)
+    assert set(told["scaling"]) == {"slope", "offset"}
+    assert told["sets"]["val"]["calibration"]["error"] < before["sets"]["val"]["calibration"]["error"]
+    again = json.loads(streamdet(*options).out)
+    # nearly all of them were wrong, and now their scores say so: few are left above the evaluation's threshold
+    assert sum(again["sets"]["val"]["calibration"]["counts"]) < 0.1 * sum(
+        before["sets"]["val"]["calibration"]["counts"]
+    )

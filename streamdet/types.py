@@ -57,6 +57,14 @@ class Frame:
         return float(self.pts * self.time_base)
 
     @property
+    def clock_s(self) -> float:
+        """Seconds on the clock for whatever lasts: content time, of a live frame the monotonic clock of its arrival.
+
+        Content time of a live source begins anew with each connection.
+        """
+        return self.time_s if self.utc_s is None else self.arrival_s
+
+    @property
     def width(self) -> int:
         """Width in pixels."""
         return self.picture.width
@@ -87,7 +95,7 @@ class Detections:
     track_ids: Int64Array = field(default_factory=lambda: np.zeros(0, np.int64))
     """(N,) int64; -1 = not tracked."""
     bridged: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
-    """(N,) bool; True: not seen in this picture, a tracker put it where it must be. With the score of its last sight."""
+    """(N,) bool; True: not seen in this picture, a tracker put it there. With the score of its last sight."""
 
     def __post_init__(self) -> None:
         n = len(self.scores)

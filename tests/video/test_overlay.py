@@ -11,29 +11,7 @@ from streamdet.types import Detections
 from streamdet.video.overlay import Overlay
 from streamdet.video.palette import class_colours
 from streamdet.video.planes import Coder, Planes
-
-NAMES = ("person", "bicycle", "car", "motorcycle", "bus", "truck")
-
-
-def picture(width: int, height: int, form: str = "yuv420p", *, noise: bool = True, seed: int = 0) -> av.VideoFrame:
-    frame = av.VideoFrame(width, height, form)
-    rng = np.random.default_rng(seed)
-    for plane in frame.planes:
-        values = np.frombuffer(memoryview(plane), np.uint8)
-        values[:] = rng.integers(60, 190, values.shape) if noise else 110
-    frame.pts, frame.time_base = 1234, Fraction(1, 90_000)
-    frame.colorspace, frame.color_range = Colorspace.ITU709, ColorRange.MPEG
-    return frame
-
-
-def arrays(frame: av.VideoFrame) -> list[np.ndarray]:
-    return [array.copy() for array in Planes(frame).arrays]
-
-
-def detections(*rows: tuple[float, float, float, float, float, int]) -> Detections:
-    """Rows of x0, y0, x1, y1, score, class."""
-    table = np.array(sorted(rows, key=lambda row: -row[4]), np.float32).reshape(-1, 6)
-    return Detections(table[:, :4], table[:, 4], table[:, 5].astype(np.int64), NAMES)
+from tests.video.drawn import NAMES, arrays, changed, detections, picture
 
 
 def many(count: int, width: int, height: int) -> Detections:
@@ -42,10 +20,6 @@ def many(count: int, width: int, height: int) -> Detections:
     scores = np.sort(rng.uniform(0, 1, count))[::-1].astype(np.float32)
     boxes = np.concatenate((middle - size / 2, middle + size / 2), 1).astype(np.float32)
     return Detections(boxes, scores, rng.integers(0, 6, count), NAMES)
-
-
-def changed(one: av.VideoFrame, other: av.VideoFrame, plane: int = 0) -> np.ndarray:
-    return Planes(one).arrays[plane] != Planes(other).arrays[plane]
 
 
 SIZES = [(426, 240), (427, 241), (641, 359), (1280, 720), (1920, 1080), (3840, 2160)]

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from streamdet import __version__
+from streamdet.cli.convert import convert
 from streamdet.cli.data import data_app
 from streamdet.cli.eval import evaluate_model
 from streamdet.cli.probe import probe
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(probe)
+app.command()(convert)
 app.command()(train)
 app.command("eval")(evaluate_model)
 app.add_typer(data_app, name="data")

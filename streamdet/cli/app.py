@@ -21,6 +21,7 @@ from streamdet.cli.redacting import (
     secrets_of,
     show_traceback,
 )
+from streamdet.cli.report import report
 from streamdet.cli.run import run
 from streamdet.cli.train import train
 from streamdet.errors import StreamdetError
@@ -41,6 +42,7 @@ app.command()(probe)
 app.command()(convert)
 app.command()(train)
 app.command("eval")(evaluate_model)
+app.command()(report)
 app.add_typer(data_app, name="data")
 
 

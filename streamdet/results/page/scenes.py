@@ -1,0 +1,143 @@
+"""Pictures of a view with something drawn over them: boxes, heat, ways, places."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from html import escape
+
+import numpy as np
+from PIL import Image
+
+from streamdet import html
+from streamdet.results.jsonl_reading import FrameLine
+from streamdet.results.page.charts import Axis
+from streamdet.results.page.gather import View
+from streamdet.results.page.heat import coloured, density, full_value
+from streamdet.results.page.moments import Busy
+from streamdet.results.page.objects import Track
+from streamdet.results.page.style import MOST_CHOICES
+from streamdet.results.page.words import amount, listed
+
+Still = Callable[[View, FrameLine], "bytes | None"]
+"""The picture of a frame as JPEG; None where there is none to be had."""
+
+
+def scene(view: View, jpeg: bytes | None, inside: str, what: str, *, dim: bool = False) -> str:
+    """A picture, or a dark ground, with `inside` over it; `what` says it to who can't see."""
+    width, height = view.canvas_wh
+    frame = ""
+    if jpeg is not None:
+        frame = f'<img class="frame{" dim" * dim}" alt="" src="{html.data_url(jpeg, ".jpg")}">'
+    return (
+        f'<div class="scene" role="img" aria-label="{escape(what)}" style="aspect-ratio:{width:g}/{height:g}">'
+        f"{frame}{inside}</div>"
+    )
+
+
+def drawing(view: View, shapes: str) -> str:
+    """SVG shapes in pixels of the picture."""
+    width, height = view.canvas_wh
+    return f'<svg viewBox="0 0 {width:g} {height:g}" preserveAspectRatio="none" aria-hidden="true">{shapes}</svg>'
+
+
+def boxes(line: FrameLine) -> str:
+    """The boxes that count, each with its class, score and number to be seen under a pointer."""
+    shown = line.shown
+    shapes = []
+    rows = zip(shown, shown.class_ids.tolist(), shown.track_ids.tolist(), shown.bridged.tolist(), strict=True)
+    for (box_xyxy, score, name), class_id, track_id, bridged in rows:
+        left, top, right, bottom = (round(float(edge), 1) for edge in box_xyxy)
+        number = f" {track_id}" if track_id >= 0 else ""
+        kind = f"k{class_id}" + " bridged" * bridged
+        shapes.append(
+            f'<rect class="{kind}" x="{left:g}" y="{top:g}" width="{max(0.0, right - left):.4g}" '
+            f'height="{max(0.0, bottom - top):.4g}"><title>{escape(name)}{number} {score:.0%}</title></rect>'
+        )
+    return "".join(shapes)
+
+
+def shots(view: View, axis: Axis, moments: Sequence[Busy], still: Still) -> str:
+    """The busiest moments as pictures with boxes."""
+    figures = []
+    for busy in moments:
+        step_s = busy.end_s - busy.begin_s
+        counts = np.bincount(busy.peak.shown.class_ids, minlength=len(view.class_names))
+        present = [(int(count), name) for count, name in zip(counts, view.class_names, strict=True) if count]
+        seen = listed(f"{count} {name}" for count, name in sorted(present, key=lambda item: -item[0]))
+        when = axis.clock.moment(busy.begin_s, step_s)
+        at = axis.clock.moment(busy.peak_s, min(1.0, step_s))
+        picture = scene(view, still(view, busy.peak), drawing(view, boxes(busy.peak)), f"{seen} at {at}")
+        figures.append(
+            f"<figure>{picture}<figcaption><strong>{escape(when)}</strong> · {amount(busy.mean)} at once on average<br>"
+            f"here, at {escape(at)}: {escape(seen)}</figcaption></figure>"
+        )
+    return f'<div class="shots">{"".join(figures)}</div>'
+
+
+def heat_map(view: View, number: int, jpeg: bytes | None) -> str:
+    """Where objects were, of all classes and of each of the most frequent ones, one at a time."""
+    dense = density(view.heat, view.coverage.frames, view.canvas_wh)
+    order = [int(k) for k in np.argsort(-dense.sum((1, 2)), kind="stable") if dense[k].any()][: MOST_CHOICES - 1]
+    layers = [("all", dense.sum(0)), *((view.class_names[k], dense[k]) for k in order)]
+    if len(order) < 2:
+        layers = layers[:1]
+    buttons, images, scales = [], [], []
+    for place, (name, values) in enumerate(layers):
+        full = full_value(values)
+        identity = f"heat-{number}-{place}"
+        if len(layers) > 1:
+            checked = " checked" if place == 0 else ""
+            buttons.append(f'<input type="radio" name="heat-{number}" id="{identity}"{checked}>')
+            buttons.append(f'<label for="{identity}">{escape(name)}</label>')
+        images.append(f'<img alt="" src="{html.data_url(_png(coloured(values, full)), ".png")}">')
+        scales.append(f'<div class="scale"><span>0</span><i></i><span>{amount(full)} at once on average</span></div>')
+    alone = "" if buttons else " alone"
+    picture = scene(view, jpeg, f'<div class="heats">{"".join(images)}</div>', "where objects were", dim=True)
+    return f'<div class="choice{alone}">{"".join(buttons)}{picture}<div class="scales">{"".join(scales)}</div></div>'
+
+
+def ways(view: View, tracks: Sequence[Track], jpeg: bytes | None) -> str:
+    """The ways that objects took, each in the colour of its class."""
+    shapes = []
+    for track in tracks:
+        if len(track.points_xy) > 1:
+            points = " ".join(f"{x:.0f},{y:.0f}" for x, y in track.points_xy)
+            name = f"{view.class_names[track.class_id]} {track.track_id}"
+            shapes.append(
+                f'<polyline class="k{track.class_id}" points="{points}"><title>{escape(name)}</title></polyline>'
+            )
+    return scene(view, jpeg, drawing(view, "".join(shapes)), "the ways that objects took", dim=True)
+
+
+def place_map(view: View, jpeg: bytes | None) -> str:
+    """Lines, zones and bays in the picture, with their names; empty where the file does not tell where they are."""
+    width, height = view.canvas_wh
+    shapes, labels = [], []
+    for kind, named in view.geometry.items():
+        for name, points in named.items():
+            text = " ".join(f"{x:g},{y:g}" for x, y in points)
+            if kind == "lines" and len(points) == 2:
+                (x1, y1), (x2, y2) = points
+                shapes.append(f'<line class="place" x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}"/>')
+            else:
+                shapes.append(f'<polygon class="{_state(view, name) if kind == "bays" else "zone"}" points="{text}"/>')
+            x, y = (sum(values) / len(points) for values in zip(*points, strict=True))
+            small = " small" if kind == "bays" else ""
+            labels.append(
+                f'<span class="label{small}" style="left:{x / width:.2%};top:{y / height:.2%}">{escape(name)}</span>'
+            )
+    if not shapes:
+        return ""
+    return scene(view, jpeg, drawing(view, "".join(shapes)) + "".join(labels), "lines, zones and bays", dim=True)
+
+
+def _state(view: View, bay: str) -> str:
+    found = view.places.bays.get(bay)
+    return {True: "occupied", False: "free", None: "unknown"}[found.state if found else None]
+
+
+def _png(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels, "RGBA").quantize(64, method=Image.Quantize.FASTOCTREE).save(stream, "PNG", optimize=True)
+    return stream.getvalue()

@@ -47,19 +47,23 @@ class BlurAccount:
     frames_blurred: int = 0
     """Those with at least one object blurred, and not whole."""
     boxes: Counter[str] = field(default_factory=Counter)
-    """Detected or bridged boxes that were blurred, by class."""
+    """Boxes of shown or tracked objects that were blurred, by class."""
+    weak: int = 0
+    """Boxes that were blurred to be safe: too weak to be shown, or in a frame that gave them another class."""
     remembered: int = 0
     """Blurred places where an object was shortly before and is not detected now."""
     whole: Counter[str] = field(default_factory=Counter)
     """Frames that were blurred as a whole, by reason."""
 
     def told(self) -> str:
-        """One line, such as "person: 812 boxes in 311 of 341 frames, 3 frames whole (damaged)"."""
+        """One line, such as "person: 812 boxes + 90 weak in 311 of 341 frames, 3 frames whole (damaged)"."""
         boxes = sum(self.boxes.values())
-        parts = [f"{', '.join(self.classes)}: {boxes:,} box{'' if boxes == 1 else 'es'}"]
-        if self.remembered:
-            parts[0] += f" and {self.remembered:,} remembered"
-        parts[0] += f" in {self.frames_blurred:,} of {self.frames:,} frames"
+        places = [f"{boxes:,} box{'' if boxes == 1 else 'es'}"]
+        places += [f"{self.weak:,} weak"] if self.weak else []
+        places += [f"{self.remembered:,} remembered"] if self.remembered else []
+        parts = [
+            f"{', '.join(self.classes)}: {' + '.join(places)} in {self.frames_blurred:,} of {self.frames:,} frames"
+        ]
         parts += [
             f"{count:,} frame{'' if count == 1 else 's'} whole ({reason})" for reason, count in self.whole.items()
         ]
@@ -72,6 +76,7 @@ class BlurAccount:
             "frames": self.frames,
             "frames_blurred": self.frames_blurred,
             "boxes": dict(self.boxes),
+            "weak": self.weak,
             "remembered": self.remembered,
             "whole": dict(self.whole),
         }
@@ -96,7 +101,7 @@ class Blur:
         """
         self.account.frames += 1
         frame, detections = detected.frame, detected.detections
-        wanted = np.array([name in self.account.classes for name in detections.names], np.bool_)
+        wanted = self._wanted(detected)
         followed = detections.track_ids >= 0
         followed |= True if detected.shown_mask is None else detected.shown_mask
         missing = self._remember(detections.boxes_xyxy[wanted & followed], frame.clock_s)
@@ -105,18 +110,29 @@ class Blur:
             picture = copied(frame.picture)
             _pixelate(Planes(picture), (0.0, 0.0, float(frame.width), float(frame.height)), whole=True)
             return replace(detected, frame=replace(frame, picture=picture))
-        found = detections[wanted & (followed | (detections.scores >= LEAST_SCORE))]
-        boxes = np.concatenate((_grown(found.boxes_xyxy), _grown(missing)))
+        weak = wanted & ~followed & (detections.scores >= LEAST_SCORE)
+        seen = wanted & followed
+        boxes = _outermost(_grown(np.concatenate((detections.boxes_xyxy[seen | weak], missing))))
         if not len(boxes):
             return detected
         self.account.frames_blurred += 1
-        self.account.boxes.update(found.names)
+        self.account.boxes.update(detections[seen].names)
+        self.account.weak += int(weak.sum())
         self.account.remembered += len(missing)
         picture = copied(frame.picture)
         planes = Planes(picture)
         for box in boxes.tolist():
             _pixelate(planes, box)
         return replace(detected, frame=replace(frame, picture=picture))
+
+    def _wanted(self, detected: DetectedFrame) -> BoolArray:
+        """(N,) which are of a class to blur, by their track or as the detector called them in this frame."""
+        names = detected.detections.class_names
+        class_ids = [class_id for class_id, name in enumerate(names) if name in self.account.classes]
+        wanted: BoolArray = np.isin(detected.detections.class_ids, class_ids)
+        if detected.seen_class_ids is not None:
+            wanted |= np.isin(detected.seen_class_ids, class_ids)
+        return wanted
 
     def _remember(self, boxes: Float32Array, time_s: float) -> Float32Array:
         """Take note of the objects there (N, 4); the boxes (M, 4) of those that were there shortly before."""
@@ -145,8 +161,15 @@ def _grown(boxes: Float32Array) -> Float32Array:
     return np.concatenate((boxes[:, :2] - margin, boxes[:, 2:] + margin), 1)
 
 
+def _outermost(boxes: Float32Array) -> Float32Array:
+    """Those boxes (N, 4) that don't lie within another one, whose cells are larger."""
+    within = np.all(boxes[:, None, :2] >= boxes[None, :, :2], -1) & np.all(boxes[:, None, 2:] <= boxes[None, :, 2:], -1)
+    within &= ~(within.T & np.tri(len(boxes), dtype=np.bool_).T)  # of two equal ones the first stays
+    return boxes[~within.any(1)]
+
+
 def _pixelate(planes: Planes, box: Sequence[float], *, whole: bool = False) -> None:
-    """Replace the pixels of a box by the means of few large cells."""
+    """Replace the pixels of a box by the means of few large cells, and what lies between their middles."""
     x0, y0, x1, y1 = box
     if not (x1 > 0 and y1 > 0 and x0 < planes.width and y0 < planes.height):  # true for NaN, too
         return
@@ -163,4 +186,4 @@ def _pixelate(planes: Planes, box: Sequence[float], *, whole: bool = False) -> N
         step = 1 if plane else 2
         view = array[top * step : bottom * step, left * step : right * step]  # a picture of odd size ends earlier
         means = cv2.resize(view, cells, interpolation=cv2.INTER_AREA)
-        view[...] = cv2.resize(means, view.shape[::-1], interpolation=cv2.INTER_CUBIC if whole else cv2.INTER_NEAREST)
+        view[...] = cv2.resize(means, view.shape[::-1], interpolation=cv2.INTER_LINEAR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 from streamdet.scene import BayState, LineState, Scene
 from streamdet.video.labels import Label, LabelPen
 from streamdet.video.layer import Canvas, Layer, Points, window_of
+from streamdet.video.lettering import MAX_NAME, shortened
 from streamdet.video.planes import Coder, Planes, Rgb
 
 LINE_RGB: Rgb = (255, 255, 255)
@@ -20,8 +22,10 @@ UNKNOWN_RGB: Rgb = (170, 174, 182)
 _RIM_RGB: Rgb = (0, 0, 0)
 _COUNT_RGB: Rgb = (24, 26, 31)
 _RIM_OPACITY = 0.45
-_EMPTY_OPACITY, _BUSY_OPACITY = 0.10, 0.24
-"""Of a zone's or bay's fill."""
+_OPACITY = {False: 0.1, True: 0.2}
+"""Of the fill of an empty and of a busy zone."""
+_BAY_OPACITY = {None: 0.06, False: 0.22, True: 0.12}
+"""Of the fill of a bay that is free and of one that is occupied: what is looked for are free ones."""
 _MAX_NAME = 16
 
 
@@ -49,25 +53,33 @@ class MarkingPen:
     def draw_labels(self, planes: Planes, scene: Scene) -> None:
         """Names and counts: on top of all."""
         for zone in scene.zones:
-            x, y = _top(zone.polygon_xy)
-            self._draw_pair(planes, zone.name, told_counts(zone.counts) or "empty", ZONE_RGB, x, y)
+            counts = told_counts(zone.counts) or "empty"
+            self._draw_pair(planes, zone.name, counts, ZONE_RGB, _top(zone.polygon_xy))
         for line in scene.lines:
-            counts = f"in {sum(line.in_counts.values())}  out {sum(line.out_counts.values())}"
-            x, y = np.mean(np.asarray(line.points_xy, np.float32), 0).tolist()
-            self._draw_pair(planes, line.name, counts, LINE_RGB, x, y)
+            counts = f"in {sum(line.in_counts.values())} out {sum(line.out_counts.values())}"
+            path = np.asarray(line.points_xy, np.float32)
+            self._draw_pair(planes, line.name, counts, LINE_RGB, path.mean(0), beside=-self._inwards(path)[0])
         if scene.bays:
             free, margin = sum(bay.occupied is False for bay in scene.bays), round(self._font_px * 0.6)
             text = Label(f"{free} free of {len(scene.bays)}", -1, self._font_px, _COUNT_RGB)
             self._labels.draw(planes, text, margin, planes.height - margin - self._labels.size(text)[0])
 
-    def _draw_pair(self, planes: Planes, name: str, counts: str, rgb: Rgb, x: float, y: float) -> None:
-        """A plate with the name and one with the counts, side by side, their middle at (x, y)."""
-        pair = (Label(_short(name), -1, self._font_px, rgb), Label(counts, -1, self._font_px, _COUNT_RGB))
+    def _draw_pair(
+        self, planes: Planes, name: str, counts: str, rgb: Rgb, middle: Points, beside: Points | None = None
+    ) -> None:
+        """A plate with the name and one with the counts, side by side, at a point or in this direction from it."""
+        pair = Label(shortened(name, _MAX_NAME), -1, self._font_px, rgb), Label(counts, -1, self._font_px, _COUNT_RGB)
         (rows, first), (_, second) = (self._labels.size(label) for label in pair)
-        if rows > planes.height or first + second > planes.width:
+        columns = first + second
+        if rows > planes.height or columns > planes.width:
             return
-        left = max(0, min(round(x) - (first + second) // 2, planes.width - first - second))
-        top = round(y) - rows // 2
+        x, y = middle.tolist()
+        if beside is not None:
+            towards_x, towards_y = beside.tolist()
+            gap = 3 * self._line_px
+            x, y = x + towards_x * (columns / 2 + gap), y + towards_y * (rows / 2 + gap)
+        left = max(0, min(round(x - columns / 2), planes.width - columns))
+        top = round(y - rows / 2)
         self._labels.draw(planes, pair[0], left, top)
         self._labels.draw(planes, pair[1], left + first, top)
 
@@ -79,43 +91,46 @@ class MarkingPen:
             return None
         canvas = Canvas(self._width, self._height, self._coder)
         for zone in scene.zones:
-            self._outline(
-                canvas, zone.polygon_xy, ZONE_RGB, _BUSY_OPACITY if any(zone.counts.values()) else _EMPTY_OPACITY
-            )
+            self._outline(canvas, zone.polygon_xy, ZONE_RGB, _OPACITY[any(zone.counts.values())])
         for bay in sorted(scene.bays, key=lambda bay: bay.occupied is False):  # free ones over the others' edges
-            self._outline(canvas, bay.polygon_xy, _bay_rgb(bay), _BUSY_OPACITY if bay.occupied else _EMPTY_OPACITY)
+            self._outline(canvas, bay.polygon_xy, _bay_rgb(bay), _BAY_OPACITY[bay.occupied])
         for line in scene.lines:
             self._gate(canvas, line)
-        return Layer(canvas, window_of(np.concatenate(outlines), 8 * self._line_px + 4))
+        return Layer(canvas, window_of(np.concatenate(outlines), 14 * self._line_px + 4))
 
     def _outline(self, canvas: Canvas, polygon: Points, rgb: Rgb, opacity: float) -> None:
         canvas.fill(polygon, rgb, opacity)
         canvas.line([polygon], rgb, 0.85, self._line_px * 0.75, closed=True)
 
     def _gate(self, canvas: Canvas, line: LineState) -> None:
-        """The line, with two arrowheads towards "in"."""
+        """The line with a knob at each end, and an arrow from its middle towards "in"."""
         path = np.asarray(line.points_xy, np.float32)
-        way = path[1] - path[0]
-        length = max(1e-3, float(np.hypot(*way)))
-        along = way / np.float32(length)
-        inwards = np.array((-along[1], along[0]), np.float32)  # to the right of the way, as y runs down
-        size = np.float32(min(6 * self._line_px, length / 4))
-        arrows = []
-        for share in (0.2, 0.8):  # the middle is for the label
-            foot = path[0] + share * way
-            arrows.append(np.stack((foot - along * size, foot + inwards * size, foot + along * size)))
-        canvas.line([path], _RIM_RGB, _RIM_OPACITY, self._line_px * 2.4)
-        for arrow in arrows:
-            canvas.fill(arrow, LINE_RGB, 1.0)
-            canvas.line([arrow], _RIM_RGB, _RIM_OPACITY, self._line_px * 0.6, closed=True)
-        canvas.line([path], LINE_RGB, 1.0, self._line_px * 1.3)
+        inwards, size = self._inwards(path)
+        along, middle = inwards[::-1] * np.float32((1, -1)), path.mean(0)
+        shaft = np.stack((middle, middle + inwards * np.float32(1.4 * size)))
+        head = middle + np.stack(
+            (inwards * np.float32(2.4 * size), *(inwards * size + way * size for way in (along, -along)))
+        )
+        knobs = [_circle(end, 1.4 * self._line_px) for end in path]
+        canvas.line([path, shaft], _RIM_RGB, _RIM_OPACITY, self._line_px * 2.4)
+        canvas.line([head, *knobs], _RIM_RGB, _RIM_OPACITY, self._line_px * 1.2, closed=True)
+        canvas.line([path, shaft], LINE_RGB, 1.0, self._line_px * 1.3)
+        for shape in (head, *knobs):
+            canvas.fill(shape, LINE_RGB, 1.0)
+
+    def _inwards(self, path: Points) -> tuple[Points, np.float32]:
+        """The way "in" across a line, (2,) of length 1, and how large its arrow is in pixels."""
+        x, y = (path[1] - path[0]).tolist()
+        length = math.hypot(x, y) or 1.0
+        # to the right of the way, as y runs down
+        return np.array((-y, x), np.float32) / np.float32(length), np.float32(min(5 * self._line_px, length / 5))
 
 
 def told_counts(counts: Mapping[str, int]) -> str:
     """Such as "2 car, 1 person"; the total where that is too long; "" for none."""
     there = [(name, count) for name, count in counts.items() if count]
     text = ", ".join(f"{count} {name}" for name, count in sorted(there, key=lambda item: (-item[1], item[0])))
-    return text if len(text) <= 24 else f"{sum(count for _, count in there)} objects"
+    return text if len(text) <= MAX_NAME else f"{sum(count for _, count in there)} objects"
 
 
 class _Look(NamedTuple):
@@ -137,11 +152,11 @@ def _bay_rgb(bay: BayState) -> Rgb:
     return UNKNOWN_RGB if bay.occupied is None else OCCUPIED_RGB if bay.occupied else FREE_RGB
 
 
-def _top(polygon: Points) -> tuple[float, float]:
-    """The middle of a polygon's upper edge."""
-    x = float(polygon[:, 0].min() + polygon[:, 0].max()) / 2
-    return x, float(polygon[:, 1].min())
+def _top(polygon: Points) -> Points:
+    """The middle of a polygon's upper edge, (2,)."""
+    return np.array((polygon[:, 0].min() / 2 + polygon[:, 0].max() / 2, polygon[:, 1].min()), np.float32)
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…"
+def _circle(middle: Points, radius: float) -> Points:
+    angles = np.linspace(0, 2 * np.pi, 16, endpoint=False, dtype=np.float32)
+    return middle + np.float32(radius) * np.stack((np.cos(angles), np.sin(angles)), 1)

@@ -15,6 +15,7 @@ import av
 from streamdet.scene import Scene
 from streamdet.types import DetectedFrame, Detections
 from streamdet.video.labels import Label, LabelPen
+from streamdet.video.lettering import MAX_NAME, shortened
 from streamdet.video.markings import MarkingPen
 from streamdet.video.palette import class_colours
 from streamdet.video.planes import Coder, Planes, Rgb, copied
@@ -24,6 +25,7 @@ from streamdet.video.trails import TrailPen
 DAMAGED_BADGE = "DAMAGED"
 """Shown on frames whose decoder concealed damage."""
 _BADGE_RGB: Rgb = (220, 38, 38)
+_MOST_OVERHANG = 1.1
 _MAX_STYLES = 4
 """Pictures of a stream mostly have one size; a folder of pictures may have many."""
 
@@ -77,10 +79,11 @@ class Overlay:
             if box is not None:
                 rgb = self.colour(class_id)
                 style.boxes.draw(planes, box, rgb, dashed=bridged)
-                name = self._name(class_id) if track_id < 0 else f"{self._name(class_id)} {track_id}"
-                placed.append((box, name, None if bridged else score, rgb))
-        for box, name, score, rgb in placed:
-            style.draw_label(planes, box, name, score, rgb)
+                name = self._name(class_id, track_id)
+                percent = -1 if bridged else min(100, max(0, int(score * 100 + 1e-3)))
+                placed.append((box, Label(name, percent, 0, rgb), track_id >= 0))
+        for box, label, tracked in placed:
+            style.draw_label(planes, box, label, tracked=tracked)
         if scene is not None:
             style.markings.draw_labels(planes, scene)
         if badge:
@@ -92,8 +95,9 @@ class Overlay:
         tracked = zip(detections.track_ids[::-1].tolist(), detections.class_ids[::-1].tolist(), strict=True)
         return {track_id: self.colour(class_id) for track_id, class_id in tracked if track_id >= 0}
 
-    def _name(self, class_id: int) -> str:
-        return self._names[class_id] if 0 <= class_id < len(self._names) else f"class {class_id}"
+    def _name(self, class_id: int, track_id: int) -> str:
+        name = self._names[class_id] if 0 <= class_id < len(self._names) else f"class {class_id}"
+        return name if track_id < 0 else f"{shortened(name, MAX_NAME - 1 - len(str(track_id)))} {track_id}"
 
     def _style(self, frame: av.VideoFrame) -> _Style:
         key = (frame.width, frame.height, Coder.of(frame))
@@ -117,19 +121,22 @@ class _Style:
         self.trails = TrailPen(width, height, coder, self._line.width)
         self.markings = MarkingPen(width, height, coder, self._labels, line_px=self._line.width, font_px=font)
 
-    def draw_label(self, planes: Planes, box: HalfPixels, name: str, score: float | None, rgb: Rgb) -> None:
+    def draw_label(self, planes: Planes, box: HalfPixels, label: Label, *, tracked: bool) -> None:
         """Above the box, or inside when there is no room above: the place depends on box and class, not on the score.
 
-        Small boxes get a small label, tiny ones none: it would hide more than it says. No number without a score.
+        Small boxes get a small label, tiny ones none: it would hide more than it says. Where it is much wider than its
+        box, a tracked object's label is only its name and number. `label.font_px` does not count.
         """
-        percent = -1 if score is None else min(100, max(0, int(score * 100 + 1e-3)))
         left, top, right, bottom = (edge / 2 for edge in box)
-        label = Label(name, percent, self._font_px, rgb)
+        label = label._replace(font_px=self._font_px)
         rows, columns = self._labels.size(label)
         side = math.sqrt((right - left) * (bottom - top))
         if side < columns:
             label = label._replace(font_px=self._small_font_px)
             rows, columns = self._labels.size(label)
+            if tracked and columns > _MOST_OVERHANG * (right - left):
+                label = label._replace(percent=-1)
+                rows, columns = self._labels.size(label)
             if side < 0.5 * columns:
                 return
         if rows > planes.height or columns > planes.width:

@@ -15,7 +15,7 @@ _STEPS = 8
 """Pieces of a trail, each less opaque than the newer one."""
 _MOST_POINTS = 4 * _STEPS + 1
 """Points of a trail that are drawn."""
-_OLD_OPACITY, _NEW_OPACITY = 0.12, 0.9
+_OLD_OPACITY, _NEW_OPACITY = 0.1, 0.95
 _LEAST_SPAN = 0.02
 """An object that moved less than this, as a share of the picture's shorter side, has no trail: it would be a blot."""
 
@@ -50,7 +50,7 @@ class TrailPen:
         if x1 <= x0 or y1 <= y0:
             return
         for (rgb, step), paths in sorted(pieces.items(), key=lambda item: item[0][1]):  # newer ones over older ones
-            opacity = _OLD_OPACITY + (_NEW_OPACITY - _OLD_OPACITY) * (step / (_STEPS - 1)) ** 1.5
+            opacity = _OLD_OPACITY + (_NEW_OPACITY - _OLD_OPACITY) * step / (_STEPS - 1)
             self._canvas.line(paths, rgb, opacity, self._line_px)
         Layer.of_coarse(self._canvas, window).onto(planes)
         self._canvas.pixels[y0 // 2 : (y1 + 3) // 2, x0 // 2 : (x1 + 3) // 2] = 0

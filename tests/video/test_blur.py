@@ -53,12 +53,25 @@ def test_the_blur_reaches_beyond_the_box() -> None:
     assert columns.max() >= BOX[2] + 14
 
 
-@pytest.mark.parametrize("side", [12, 60, 400])
-def test_few_values_remain_whatever_the_size(side: int) -> None:
+@pytest.mark.parametrize("side", [16, 60, 400])
+def test_whatever_its_size_no_feature_of_an_object_remains(side: int) -> None:
     source = picture(1280, 720)
-    box = (400.0, 200.0, 400.0 + side, 200.0 + side)
-    now = Planes(Blur(["person"])(detected(source, detections((*box, 0.9, PERSON)))).frame.picture).arrays[0]
-    assert len(np.unique(inside(now, box))) <= 36
+    x, y = 401, 203
+    squares = np.indices((side, side)) // max(1, side // 12)
+    Planes(source).arrays[0][y : y + side, x : x + side] = 200 * (squares.sum(0) % 2)
+    given = detected(source, detections((x, y, x + side, y + side, 0.9, PERSON)))
+    now = Planes(Blur(["person"])(given).frame.picture).arrays[0]
+    assert now[y : y + side, x : x + side].std() < 0.2 * 100
+
+
+def test_a_box_within_another_one_brings_no_detail_back() -> None:
+    source = picture(1280, 720)
+    face = (330.0, 120.0, 350.0, 140.0)
+    alone, both = (
+        arrays(Blur(["person"])(detected(source, detections(*rows))).frame.picture)
+        for rows in ((person(),), (person(), (*face, 0.8, PERSON), person(), (*face, 0.85, PERSON)))
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(alone, both, strict=True))
 
 
 def test_hidden_and_weak_objects_are_blurred_too_down_to_the_least_score() -> None:
@@ -66,6 +79,13 @@ def test_hidden_and_weak_objects_are_blurred_too_down_to_the_least_score() -> No
     for score, expected in ((LEAST_SCORE, True), (LEAST_SCORE - 0.02, False)):
         given = detected(source, detections(person(score)), shown=[False])
         assert changed(source, Blur(["person"])(given).frame.picture).any() == expected
+
+
+def test_what_the_detector_called_a_person_is_blurred_whatever_its_track_is_called() -> None:
+    source = picture(640, 360)
+    given = detected(source, detections((*BOX, 0.9, CAR), ids=[3]))
+    given = replace(given, seen_class_ids=np.array([PERSON]))
+    assert inside(changed(source, Blur(["person"])(given).frame.picture)).mean() > 0.9
 
 
 def test_a_bridged_object_is_blurred_whatever_its_score() -> None:
@@ -159,7 +179,7 @@ def test_the_account_tells_what_was_blurred() -> None:
     blur(detected(source, detections(person()), time_s=0.1))
     blur(detected(source, two, time_s=0.2, damaged=True))
     blur(detected(source, time_s=9.0))
-    assert blur.account.told() == "person, car: 3 boxes and 1 remembered in 2 of 4 frames, 1 frame whole (damaged)"
+    assert blur.account.told() == "person, car: 3 boxes + 1 remembered in 2 of 4 frames, 1 frame whole (damaged)"
     told = blur.account.as_dict()
     assert told["boxes"] == {"person": 2, "car": 1}
     assert told["whole"] == {"damaged": 1}

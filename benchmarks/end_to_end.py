@@ -25,7 +25,7 @@ import torch
 from torchvision.models.detection import retinanet_resnet50_fpn_v2
 
 from streamdet.cli.file_run import run_file
-from streamdet.options import RunOptions
+from streamdet.options import OTHERS, CommonOptions, RunOptions
 
 HISTORY = Path(__file__).with_name("HISTORY.md")
 SIZE = (1920, 1080)
@@ -81,11 +81,7 @@ def our_run(clip: Path, weights: Path, folder: Path) -> tuple[float, dict[str, d
     options = RunOptions(
         source=str(clip),
         out=folder / "ours.mp4",
-        report=report,
-        model=str(weights),
-        conf=0.4,
-        size=(480, 800),
-        overwrite=True,
+        common=CommonOptions(report=report, model=str(weights), conf={OTHERS: 0.4}, size=(480, 800), overwrite=True),
     )
     if run_file(options) != 0:
         raise SystemExit("our run was not complete: no number")

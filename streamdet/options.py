@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -15,9 +16,101 @@ Quality = Literal["small", "balanced", "high"]
 Transport = Literal["tcp", "udp"]
 
 
+OTHERS = "*"
+"""Stands for every class that has no least score of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisOptions:
+    """What is made of the detections: tracks, places, and who is made unrecognisable."""
+
+    track: bool = False
+    """Follow objects. Lines, zones, bays, events and blurring do so without being asked."""
+    kept_score: float | None = None
+    """Least score that the JSON lines keep; None: what is shown, or what tracking needs."""
+    lines: tuple[str, ...] = ()
+    """As typed: NAME:x1,y1,x2,y2."""
+    zones: tuple[str, ...] = ()
+    """As typed: NAME:x,y,x,y,x,y,..."""
+    bays: Path | None = None
+    """File of parking bays."""
+    places: Path | None = None
+    """TOML file of lines, zones and bays."""
+    blur: tuple[str, ...] = ()
+    """Classes that are made unrecognisable in all that is written or shown."""
+    blur_only: bool = False
+    """Nothing is written that needs a clear picture of those classes."""
+
+    def __post_init__(self) -> None:
+        if self.kept_score is not None and not 0 < self.kept_score < 1:
+            raise UsageError(f"--keep is {self.kept_score:g}; give a score between 0 and 1, such as 0.05")
+        if self.blur_only and not self.blur:
+            raise UsageError("--blur-only needs the classes to blur: add --blur person")
+
+    @property
+    def has_places(self) -> bool:
+        """Something is counted."""
+        return bool(self.lines or self.zones or self.bays or self.places)
+
+    @property
+    def tracks(self) -> bool:
+        """Objects are followed, asked for or needed."""
+        return self.track or self.has_places or bool(self.blur)
+
+
+@dataclass(frozen=True, slots=True)
+class CommonOptions:
+    """The choices of `streamdet run` that mean the same for files and for cameras."""
+
+    jsonl: str | None = None
+    """File of detections as JSON lines, "-" for standard output."""
+    report: Path | None = None
+    """File of the receipt as JSON."""
+    counts: Path | None = None
+    """CSV file with a row for all that happens at lines, zones and bays."""
+    events: Path | None = None
+    """TOML file of rules for events."""
+    model: str = "street"
+    """A model's name or file."""
+    conf: Mapping[str, float] = field(default_factory=dict)
+    """Least score shown by class, "*" for all others; where nothing is said the model's own."""
+    classes: tuple[str, ...] | None = None
+    """Show only these class names."""
+    end_s: float | None = None
+    """Files: seconds after the first frame to stop at; cameras: stop after so many seconds."""
+    every: int = 1
+    """Take every so many frames."""
+    device: str = "auto"
+    precision: str = "auto"
+    batch: int | None = None
+    """Most frames in one pass of the network; None: 8 on a GPU; on a CPU 2, of cameras 1."""
+    size: tuple[int, int] | None = None
+    """Short and long side in pixels that frames are scaled to; None: the model's own."""
+    quality: Quality = "balanced"
+    overwrite: bool = False
+    strict: bool = False
+    """Damage inside the source makes the run partial (exit code 5)."""
+    analysis: AnalysisOptions = field(default_factory=AnalysisOptions)
+
+    def __post_init__(self) -> None:
+        if self.batch is not None and self.batch < 1:
+            raise UsageError(f"--batch is {self.batch}; give 1 or more")
+        if self.every < 1:
+            raise UsageError(f"--every is {self.every}; give 1 (every picture) or more")
+        for name, score in self.conf.items():
+            if not 0 < score < 1:
+                whose = "" if name == OTHERS else f"{name}="
+                raise UsageError(f"--conf is {whose}{score:g}; give a number between 0 and 1, such as 0.4")
+
+    @property
+    def tracks(self) -> bool:
+        """Objects are followed, asked for or needed."""
+        return self.analysis.tracks or self.events is not None
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The choices of `streamdet run`."""
+    """The choices of `streamdet run` for a file."""
 
     source: str
     """A video file, an image, or a folder of images."""
@@ -25,46 +118,24 @@ class RunOptions:
     """Annotated video; None: NAME.annotated.mp4 in the current folder."""
     video: bool = True
     """False: no annotated video (--no-video)."""
-    jsonl: str | None = None
-    """File of detections as JSON lines, "-" for standard output."""
-    report: Path | None = None
-    """File of the receipt as JSON."""
-    model: str = "street"
-    """A model's name or file."""
-    conf: float | None = None
-    """Least score for every class; None: the model's own thresholds."""
-    classes: tuple[str, ...] | None = None
-    """Report only these class names."""
     start_s: float | None = None
     """Seconds after the first frame to begin at."""
-    end_s: float | None = None
-    """Seconds after the first frame to stop at."""
-    every: int = 1
-    """Take every so many frames."""
-    device: str = "auto"
-    precision: str = "auto"
-    batch: int | None = None
-    """Frames in one pass of the network; None: 8 on a GPU, 2 on a CPU."""
-    size: tuple[int, int] | None = None
-    """Short and long side in pixels that frames are scaled to; None: the model's own."""
-    quality: Quality = "balanced"
-    overwrite: bool = False
-    strict: bool = False
-    """Damage inside the source makes the run partial (exit code 5)."""
+    resume: bool = False
+    """Go on where a run with the same options was stopped or killed."""
+    common: CommonOptions = field(default_factory=CommonOptions)
 
     def __post_init__(self) -> None:
-        if self.batch is not None and self.batch < 1:
-            raise UsageError(f"--batch is {self.batch}; give 1 or more")
-        if self.conf is not None and not 0 < self.conf < 1:
-            raise UsageError(f"--conf is {self.conf}; give a number between 0 and 1, such as 0.4")
+        common = self.common
         if not self.video and self.out is not None:
             raise UsageError(f"--out {self.out} and --no-video contradict each other; leave one out")
-        if not self.video and self.jsonl is None and self.report is None:
+        if not self.video and all(target is None for target in (common.jsonl, common.report, common.counts)):
             raise UsageError("--no-video leaves nothing to write; add --jsonl FILE or --report FILE")
-        targets = [str(path.resolve()) for path in (self.video_path, self.report) if path is not None]
-        targets += [str(Path(self.jsonl).resolve())] if self.jsonl not in (None, "-") else []
+        targets = [str(path.resolve()) for path in (self.video_path, common.report, common.counts) if path is not None]
+        targets += [str(Path(common.jsonl).resolve())] if common.jsonl not in (None, "-") else []
         if len(set(targets)) < len(targets):
-            raise UsageError("--out, --jsonl and --report name the same file; give each its own")
+            raise UsageError("--out, --jsonl, --counts and --report name the same file; give each its own")
+        if self.resume and common.jsonl in (None, "-"):
+            raise UsageError("--resume goes on from the JSON lines of the run before: name their file with --jsonl")
 
     @property
     def video_path(self) -> Path | None:
@@ -133,38 +204,19 @@ class LiveRunOptions:
     """With less room on the disk recording stops, until there is room again."""
     show: bool = False
     """A window."""
-    jsonl: str | None = None
-    report: Path | None = None
-    model: str = "street"
-    conf: float | None = None
-    classes: tuple[str, ...] | None = None
-    end_s: float | None = None
-    """Stop after so many seconds."""
-    every: int = 1
-    device: str = "auto"
-    precision: str = "auto"
-    batch: int | None = None
-    """Most frames in one pass of the network; None: 8 on a GPU, 1 on a CPU."""
-    size: tuple[int, int] | None = None
-    quality: Quality = "balanced"
-    overwrite: bool = False
-    strict: bool = False
     require_all: bool = False
     """Fail when one of the sources doesn't answer at the start."""
     live: LiveOptions = field(default_factory=LiveOptions)
+    common: CommonOptions = field(default_factory=CommonOptions)
 
     def __post_init__(self) -> None:
-        if self.batch is not None and self.batch < 1:
-            raise UsageError(f"--batch is {self.batch}; give 1 or more")
-        if self.every < 1:
-            raise UsageError(f"--every is {self.every}; give 1 (every picture) or more")
-        if self.conf is not None and not 0 < self.conf < 1:
-            raise UsageError(f"--conf is {self.conf}; give a number between 0 and 1, such as 0.4")
+        common = self.common
         if self.config is not None and self.sources:
             raise UsageError("--config names the sources: leave them out of the command, or put them into the file")
         if not self.video and self.out is not None:
             raise UsageError("--out and --no-video contradict each other; leave one out")
-        if not self.video and not self.show and self.jsonl is None:
+        written = (common.jsonl, common.counts, common.events)
+        if not self.video and not self.show and all(target is None for target in written):
             raise UsageError("--no-video leaves nothing to write; add --jsonl FILE or --show")
 
 
@@ -181,11 +233,11 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     return (sides[0], sides[1]) if len(sides) == 2 else (sides[0], sides[0] * 5 // 3)
 
 
-def parse_classes(text: str | None) -> tuple[str, ...] | None:
-    """Class names from "car,person". Raises UsageError."""
+def parse_classes(text: str | None, option: str = "--classes") -> tuple[str, ...] | None:
+    """Class names from "car,person". Raises UsageError naming the `option`."""
     if text is None:
         return None
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if not names:
-        raise UsageError(f"--classes is {text!r}; give names such as car,person")
+        raise UsageError(f"{option} is {text!r}; give names such as car,person")
     return names

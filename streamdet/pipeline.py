@@ -1,6 +1,6 @@
 """The stages of a run and their threads: decode, detect and write overlap, each hand-over bounded by bytes.
 
-    source thread -> Channel[Frame] -> detect thread -> Channel[DetectedFrame] -> write thread -> sinks
+    source thread -> Channel[Frame] -> detect thread, steps -> Channel[DetectedFrame] -> write thread -> sinks
 
 The first error of any stage ends the run and reaches the caller; no thread is left behind.
 """
@@ -29,7 +29,7 @@ QUEUE_BYTES = 128 << 20
 class Sink(Protocol):
     """Where detected frames go."""
 
-    def write(self, detected: DetectedFrame) -> None:
+    def write(self, detected: DetectedFrame) -> object:
         """Take the next frame."""
 
     def finish(self, *, complete: bool) -> None:
@@ -37,6 +37,22 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Stop without finishing; what was written stays usable. Does nothing after `finish`."""
+
+
+Step = Callable[[DetectedFrame], DetectedFrame]
+"""What is made of a detected frame before it goes to the sinks; called with every frame in order."""
+
+
+def timed(step: Step, times: StageTimes) -> Step:
+    """`step`, its time recorded in `times`."""
+
+    def call(detected: DetectedFrame) -> DetectedFrame:
+        started = time.perf_counter()
+        done = step(detected)
+        times.record(time.perf_counter() - started)
+        return done
+
+    return call
 
 
 class Pipeline:
@@ -49,15 +65,18 @@ class Pipeline:
         sinks: Sequence[Sink],
         report: RunReport,
         *,
+        steps: Sequence[Step] = (),
         ended_early: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Connect the stages.
 
         `report.batch` is the batch to start with; counts, times and notes are kept in `report` as the run goes.
+        `steps`, in their order, make of each detected frame what the sinks get.
         `ended_early` tells, once the source is exhausted, why it does not count as complete.
         """
         self._source = source
         self._detector = detector
+        self._steps = steps
         self._sinks = sinks
         self.report = report
         self._frames: Channel[Frame] = Channel(QUEUE_BYTES, _frame_bytes)
@@ -153,7 +172,10 @@ class Pipeline:
             if not frames:
                 break
             for frame, detections in zip(frames, detect_batch(self._detector, frames, self.report), strict=True):
-                self._detected.put(DetectedFrame(frame, detections))
+                detected = DetectedFrame(frame, detections)
+                for step in self._steps:
+                    detected = step(detected)
+                self._detected.put(detected)
         self._detected.end()
 
     def _write(self) -> None:

@@ -155,6 +155,12 @@ class RunReport:
     """Times of the lost frames in seconds, as far as the source tells them."""
     stages: dict[str, StageTimes] = field(default_factory=dict)
     """Times by the stage's name, in the order of the trip: decode, detect, draw, encode."""
+    places: Mapping[str, object] = field(default_factory=dict)
+    """What was followed and counted: see `streamdet.results.tally`."""
+    blurring: Mapping[str, object] = field(default_factory=dict)
+    """What was made unrecognisable; empty where nobody asked."""
+    blurred: str = ""
+    """The same in a line."""
     media_s: float = 0.0
     """Seconds of the source that the detections cover."""
     wall_s: float = 0.0
@@ -224,6 +230,8 @@ class RunReport:
             "input_size_wh": self.input_size_wh,
             "frames": asdict(self.frames),
             "lost_at_s": [_rounded(moment_s) for moment_s in self.lost_at_s],
+            **({"places": dict(self.places)} if self.places else {}),
+            **({"blurred": dict(self.blurring)} if self.blurring else {}),
             "media_s": _rounded(self.media_s),
             "wall_s": _rounded(self.wall_s),
             "fps": _rounded(self.fps),

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from streamdet.errors import UsageError
-from streamdet.options import RunOptions, parse_classes, parse_size
+from streamdet.options import CommonOptions, RunOptions, parse_classes, parse_size
 
 
 def test_video_is_named_after_the_source_in_the_current_folder() -> None:
     assert RunOptions("films/street.mkv").video_path == Path("street.annotated.mp4")
     assert RunOptions("films/").video_path == Path("films.annotated.mp4")
     assert RunOptions("a.mp4", out=Path("b.mkv")).video_path == Path("b.mkv")
-    assert RunOptions("a.mp4", video=False, jsonl="-").video_path is None
+    assert RunOptions("a.mp4", video=False, common=CommonOptions(jsonl="-")).video_path is None
 
 
 @pytest.mark.parametrize(
@@ -40,10 +40,10 @@ def test_contradictions_are_refused() -> None:
     with pytest.raises(UsageError, match="--no-video leaves nothing to write"):
         RunOptions("a.mp4", video=False)
     with pytest.raises(UsageError, match="contradict"):
-        RunOptions("a.mp4", video=False, out=Path("b.mp4"), jsonl="-")
+        RunOptions("a.mp4", video=False, out=Path("b.mp4"), common=CommonOptions(jsonl="-"))
     with pytest.raises(UsageError, match="same file"):
-        RunOptions("a.mp4", out=Path("b.mp4"), jsonl="./b.mp4")
+        RunOptions("a.mp4", out=Path("b.mp4"), common=CommonOptions(jsonl="./b.mp4"))
     with pytest.raises(UsageError, match=r"--conf is 1\.5"):
-        RunOptions("a.mp4", conf=1.5)
+        CommonOptions(conf={"*": 1.5})
     with pytest.raises(UsageError, match="--batch is 0"):
-        RunOptions("a.mp4", batch=0)
+        CommonOptions(batch=0)

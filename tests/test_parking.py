@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from streamdet.cli.file_run import run_file
-from streamdet.options import RunOptions
+from streamdet.options import OTHERS, CommonOptions, RunOptions
 from streamdet.results.jsonl_reading import read_jsonl
 from streamdet.training.dataset import Dataset
 from streamdet.training.evaluate import score
@@ -37,7 +37,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Detections]:
     """Detections by frame index, as `streamdet run` wrote them."""
     path = tmp_path_factory.mktemp("parking") / "boxes.jsonl"
     source = str(SAMPLES / "parking.mp4")
-    options = RunOptions(source, video=False, jsonl=str(path), conf=0.05, every=EVERY)
+    options = RunOptions(source, video=False, common=CommonOptions(jsonl=str(path), conf={OTHERS: 0.05}, every=EVERY))
     assert run_file(options) == 0
     _, lines = read_jsonl(path)
     return {line.index: line.detections for line in lines}

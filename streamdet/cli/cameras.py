@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,19 +9,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+from streamdet.cli.analysing import check_known, read_place_file
 from streamdet.cli.toml_table import Table, TomlFile, is_number
 from streamdet.errors import StreamdetError, UsageError
-from streamdet.options import LiveOptions, Transport
+from streamdet.options import OTHERS, AnalysisOptions, LiveOptions, Transport
+from streamdet.results.places import PlaceRules, read_places
 from streamdet.video.base import printable
 from streamdet.video.location import Location, parse_location
 from streamdet.video.redaction import secrets_in
 
-OTHERS = "*"
-"""Stands for every class that has no least score of its own."""
 USER_KEYS = ("user", "user_env")
 PASSWORD_KEYS = ("password", "password_env", "netrc")
 LIVE_KEYS = ("transport", "max_age", "every_frame", "open_timeout", "read_timeout")
-KEYS = ("url", *USER_KEYS, *PASSWORD_KEYS, "roi", "classes", "conf", "out", *LIVE_KEYS)
+PLACE_KEYS = ("places", "lines", "zones", "bays", "ground", "anchor")
+KEYS = ("url", *USER_KEYS, *PASSWORD_KEYS, "roi", "classes", "conf", "track", *PLACE_KEYS, "blur", "out", *LIVE_KEYS)
 LONGEST_NAME = 64
 NAME = "{name}"
 """In an address to push to: the camera's name."""
@@ -41,11 +41,20 @@ class CameraOptions:
     """Report only these; None: all."""
     conf: Mapping[str, float] = field(default_factory=dict)
     """Least score by class, "*" for all others; where nothing is said the model's own."""
+    analysis: AnalysisOptions = field(default_factory=AnalysisOptions)
+    """What is made of its detections; its places are in `places`."""
+    places: PlaceRules = field(default_factory=PlaceRules)
+    """Its lines, zones and bays."""
     out: str | None = field(default=None, repr=False)
     """File, folder or URL of its output; may hold a password."""
     live: LiveOptions = field(default_factory=LiveOptions)
     exposed_in: Path | None = field(default=None, compare=False)
     """The file in which its password stands, when other users may read that file."""
+
+    @property
+    def tracks(self) -> bool:
+        """Objects are followed, asked for or needed."""
+        return self.analysis.tracks or bool(self.places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +82,28 @@ def compare_cameras(before: Sequence[CameraOptions], after: Sequence[CameraOptio
 
 
 def read_cameras(
-    path: Path, environment: Mapping[str, str], *, live: LiveOptions | None = None, netrc: Path | None = None
+    path: Path,
+    environment: Mapping[str, str],
+    *,
+    live: LiveOptions | None = None,
+    netrc: Path | None = None,
+    analysis: AnalysisOptions | None = None,
+    places: PlaceRules | None = None,
 ) -> tuple[CameraOptions, ...]:
-    """The cameras in the file, in its order; where it says nothing, `live` and `netrc` hold.
+    """The cameras in the file, in its order; where it says nothing, `live`, `netrc`, `analysis` and `places` hold.
 
     Raises:
         UsageError: the file can't be read, or something in it is wrong.
+        DataError: a file of bays that it names can't be read, or something in it is wrong.
     """
     file = TomlFile(path)
     head = file.table()
-    head.check_keys([*(key for key in KEYS if key != "url"), "camera"])
+    head.check_keys([*(key for key in KEYS if key != "url" and key not in PLACE_KEYS), "camera"])
     names = list(file.table("camera").values)
     if not names:
         raise UsageError(f'{file.name} names no camera; add a table such as [camera.gate] with url = "rtsp://..."')
-    live = live or LiveOptions()
-    cameras = tuple(_Reader(head, file.table("camera", name), environment, live, netrc).camera(name) for name in names)
+    defaults = _Defaults(live or LiveOptions(), netrc, analysis or AnalysisOptions(), places or PlaceRules())
+    cameras = tuple(_Reader(head, file.table("camera", name), environment, defaults).camera(name) for name in names)
     _check_outputs(file, cameras)
     return cameras
 
@@ -105,22 +121,27 @@ def notes_on(cameras: Iterable[CameraOptions]) -> list[str]:
 def check_classes(cameras: Iterable[CameraOptions], known: Sequence[str], model: str) -> None:
     """Raises UsageError when a camera's `classes` or `conf` name a class that `model` doesn't know."""
     for camera in cameras:
-        for key, names in (("classes", camera.classes or ()), ("conf", camera.conf)):
-            for name in names:
-                if name != OTHERS and name not in known:
-                    close = difflib.get_close_matches(name, known, 1)
-                    hint = f"did you mean {close[0]!r}?" if close else f"it knows {', '.join(known)}"
-                    raise UsageError(f"{key} of camera {camera.name}: {model} knows no class {name!r}; {hint}")
+        named = (("classes", camera.classes or ()), ("conf", camera.conf), ("blur", camera.analysis.blur))
+        for key, names in named:
+            check_known(f"{key} of camera {camera.name}", names, known, model)
+
+
+@dataclass(frozen=True)
+class _Defaults:
+    """What the command says, for where the file is silent."""
+
+    live: LiveOptions
+    netrc: Path | None
+    analysis: AnalysisOptions
+    places: PlaceRules
 
 
 class _Reader:
     """Reads one camera: what its table doesn't say, the head of the file may."""
 
-    def __init__(
-        self, head: Table, own: Table, environment: Mapping[str, str], live: LiveOptions, netrc: Path | None
-    ) -> None:
+    def __init__(self, head: Table, own: Table, environment: Mapping[str, str], defaults: _Defaults) -> None:
         self._head = head
-        self._default_live, self._default_netrc = live, netrc
+        self._defaults = defaults
         self._own = own
         self._environment = environment
         self._folder = own.file.path.parent
@@ -138,6 +159,8 @@ class _Reader:
             roi=_region(roi) if roi else None,
             classes=classes.names("classes") if classes else None,
             conf=_scores(conf) if conf else {},
+            analysis=self._analysis(),
+            places=self._places(),
             out=out,
             live=self._live(),
             exposed_in=own.file.path if (exposed or secrets_in(out or "")) and others_may_read(own.file.path) else None,
@@ -182,7 +205,7 @@ class _Reader:
     def _credentials(self) -> tuple[str | None, str | None, Path | None, bool]:
         """User, password, netrc file, and whether the password stands in the file."""
         user = password = None
-        netrc = self._default_netrc
+        netrc = self._defaults.netrc
         in_file = False
         if (table := self._table(*USER_KEYS)) is not None:
             key = _only_one(table, USER_KEYS)
@@ -226,6 +249,24 @@ class _Reader:
         path = self._folder / Path(text).expanduser()
         return f"{path}/" if text.endswith("/") else str(path)
 
+    def _analysis(self) -> AnalysisOptions:
+        options = self._defaults.analysis
+        if (table := self._table("track")) is not None:
+            options = replace(options, track=table.switch("track"))
+        if (table := self._table("blur")) is not None:
+            # an empty list: nobody, whatever the command says
+            options = replace(options, blur=table.names("blur") if table.values["blur"] != [] else (), blur_only=False)
+        return options
+
+    def _places(self) -> PlaceRules:
+        """A camera that has places of its own has no others: each looks at another piece of ground."""
+        own = self._own
+        given = {key: own.values[key] for key in PLACE_KEYS if key in own and key != "places"}
+        rules = read_places(given, f"{own.file.name}{own.title}", self._folder) if given else PlaceRules()
+        if "places" in own:
+            rules = rules + read_place_file(Path(self._placed(own.text("places"))))
+        return rules or self._defaults.places
+
     def _live(self) -> LiveOptions:
         choices: dict[str, Any] = {}
         for key in LIVE_KEYS:
@@ -238,7 +279,7 @@ class _Reader:
                 choices[key] = table.switch(key)
             else:
                 choices[f"{key}_s"] = table.seconds(key)
-        return replace(self._default_live, **choices)
+        return replace(self._defaults.live, **choices)
 
 
 def _only_one(table: Table, keys: tuple[str, ...]) -> str:

@@ -7,15 +7,27 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from streamdet.cli.analysing import (
+    Scores,
+    by_class,
+    make_analysis,
+    place_rules,
+    scores_for,
+    told_kept,
+    told_tracking,
+)
 from streamdet.errors import StreamdetError, UsageError
-from streamdet.options import RunOptions
+from streamdet.options import CommonOptions, RunOptions
+from streamdet.results.places import PlaceRules, Places
+from streamdet.results.tally import Tally
 
 if TYPE_CHECKING:
     from streamdet.detection.detector import Detector
-    from streamdet.pipeline import Sink
+    from streamdet.pipeline import Sink, Step
     from streamdet.report import RunReport
     from streamdet.video.base import Source
 
@@ -24,18 +36,29 @@ def run_file(options: RunOptions) -> int:
     """Run over one source; the exit code. Raises StreamdetError when nothing could be started."""
     from streamdet.video.sources import open_source
 
-    with open_source(options.source, start_s=options.start_s, end_s=options.end_s, every=options.every) as source:
+    common = options.common
+    with open_source(options.source, start_s=options.start_s, end_s=common.end_s, every=common.every) as source:
         check_targets(options, source.info.path)
-        detector = load_detector(options)
-        return _run(options, source, detector)
+        rules = place_rules(common.analysis)
+        detector, scores = load_detector(common)
+        return _run(options, source, Setup(detector, scores, rules))
 
 
-def _run(options: RunOptions, source: Source, detector: Detector) -> int:
+@dataclass(frozen=True)
+class Setup:
+    """What a run was made ready with."""
+
+    detector: Detector
+    scores: Scores
+    rules: PlaceRules
+
+
+def _run(options: RunOptions, source: Source, setup: Setup) -> int:
     from streamdet.cli.receipt import RunDisplay, show_receipt, stage_names
     from streamdet.pipeline import Pipeline
     from streamdet.report import RunReport
 
-    info = source.info
+    common, detector, info = options.common, setup.detector, source.info
     report = RunReport(
         {
             "name": info.name,
@@ -54,28 +77,30 @@ def _run(options: RunOptions, source: Source, detector: Detector) -> int:
         model_sha256=detector.sha256,
         device=str(detector.placement.device),
         precision=detector.placement.precision,
-        batch=options.batch or (8 if detector.placement.device.type == "cuda" else 2),
+        batch=common.batch or (8 if detector.placement.device.type == "cuda" else 2),
     )
     for name in stage_names(options):
         report.stage(name)
-    sinks = open_sinks(options, source, detector, report)
-    pipeline = Pipeline(source, detector, sinks, report, ended_early=source.ended_early)
+    steps = Steps(common, setup, report)
+    sinks = open_sinks(options, source, setup, report)
+    pipeline = Pipeline(source, detector, sinks, report, steps=steps.steps, ended_early=source.ended_early)
     error: BaseException | None = None
     with RunDisplay(report, source) as display, stop_on_signals(pipeline):
         try:
             pipeline.run(display.update)
         except BaseException as failure:
             error = failure
+    steps.tell(report)
     take_account(report, source, to_its_end=error is None and pipeline.stop_reason is None)
     for sink in sinks:
         report.notes += getattr(getattr(sink, "writer", None), "notes", [])
     interrupted = pipeline.stop_reason if error is None else None
     report.conclude(error=error, interrupted_by=interrupted, ended_early=source.ended_early())
-    exit_code = report.exit_code(options.strict)
-    if options.report is not None:
+    exit_code = report.exit_code(common.strict)
+    if common.report is not None:
         try:
-            report.write(options.report)
-            report.outputs.append(str(options.report))
+            report.write(common.report)
+            report.outputs.append(str(common.report))
         except StreamdetError as failure:
             error, exit_code = error or failure, failure.exit_code
     if error is None or report.frames.detected:
@@ -89,75 +114,115 @@ def check_targets(options: RunOptions, source: Path) -> None:
     """Find out before any work that a file can't be written. Raises UsageError or OutputError."""
     from streamdet.video.targets import check_target, muxer_for
 
-    if options.report == Path("-"):
+    common = options.common
+    if common.report == Path("-"):
         raise UsageError("--report - is no file: give a file, as standard output is for --jsonl")
     if options.video_path is not None:
         muxer_for(options.video_path)
-    for path in (options.video_path, options.report):
+    for path in (options.video_path, common.report, common.counts):
         if path is not None:
-            check_target(path, source, overwrite=options.overwrite)
-    if options.jsonl not in (None, "-"):
-        check_target(Path(str(options.jsonl)), source, overwrite=options.overwrite, may_be_pipe=True)
+            check_target(path, source, overwrite=common.overwrite)
+    if common.jsonl not in (None, "-"):
+        check_target(Path(str(common.jsonl)), source, overwrite=common.overwrite, may_be_pipe=True)
 
 
-def load_detector(options: RunOptions) -> Detector:
-    """The detector that the options ask for. Raises ModelError or UsageError."""
+def load_detector(options: CommonOptions) -> tuple[Detector, Scores]:
+    """The detector that the options ask for, and what counts of what it finds. Raises ModelError or UsageError."""
     from streamdet.cli.receipt import FetchDisplay
     from streamdet.detection.detector import Detector
 
+    wanted = options.classes
+    if wanted is not None:
+        wanted = tuple(dict.fromkeys((*wanted, *options.analysis.blur)))
     with FetchDisplay(options.model) as display:
-        return Detector.load(
+        detector = Detector.load(
             options.model,
             device=options.device,
             precision=options.precision,
             size=options.size,
-            conf=options.conf,
-            classes=options.classes,
+            classes=wanted,
             progress=display.update,
         )
+    scores = scores_for(
+        detector.card, options.analysis, tracks=options.tracks, conf=options.conf, classes=options.classes
+    )
+    detector.set_thresholds(scores.kept.tolist())
+    return detector, scores
 
 
-def open_sinks(options: RunOptions, source: Source, detector: Detector, report: RunReport) -> list[Sink]:
+class Steps:
+    """What each frame goes through between the detector and the outputs, and what that amounts to."""
+
+    def __init__(self, options: CommonOptions, setup: Setup, report: RunReport) -> None:
+        from streamdet.pipeline import timed
+        from streamdet.video.blur import Blur
+
+        names, tracks = setup.detector.card.class_names, options.tracks
+        analysis = make_analysis(setup.scores, names, setup.rules, tracks=tracks)
+        self._tally = Tally() if tracks else None
+        self._blur = Blur(options.analysis.blur) if options.analysis.blur else None
+        self.steps: list[Step] = [timed(analysis, report.stage("track")) if tracks else analysis]
+        self.steps += [] if self._tally is None else [self._tally]
+        self.steps += [] if self._blur is None else [timed(self._blur, report.stage("blur"))]
+
+    def tell(self, report: RunReport) -> None:
+        """Put what was counted and blurred into the receipt."""
+        if self._tally is not None:
+            report.places = self._tally.to_dict()
+        if self._blur is not None:
+            report.blurring, report.blurred = self._blur.account.as_dict(), self._blur.account.told()
+
+
+def open_sinks(options: RunOptions, source: Source, setup: Setup, report: RunReport) -> list[Sink]:
     """Everything that frames are written to. Raises UsageError or OutputError."""
+    from streamdet.results.counts import CountsCsv
     from streamdet.results.jsonl import JsonlWriter
     from streamdet.video.annotated import AnnotatedVideo
     from streamdet.video.overlay import Overlay
     from streamdet.video.writer import VideoWriter
 
+    common, info, card = options.common, source.info, setup.detector.card
     sinks: list[Sink] = []
     path = options.video_path
     if path is not None:
-        info = source.info
         writer = VideoWriter(
             path,
             info,
             width=info.width,
             height=info.height,
-            overwrite=options.overwrite,
-            quality=options.quality,
+            overwrite=common.overwrite,
+            quality=common.quality,
         )
-        overlay = Overlay(detector.card.class_names)
-        sinks.append(AnnotatedVideo(writer, overlay, report.stage("draw"), report.stage("encode")))
+        sinks.append(AnnotatedVideo(writer, Overlay(card.class_names), report.stage("draw"), report.stage("encode")))
         report.frames.written = 0
         report.outputs.append(str(path))
-    if options.jsonl is not None:
-        shown = [name for name, least in zip(detector.card.class_names, detector.thresholds, strict=True) if least <= 1]
-        header = {
-            "source": source.info.name,
-            "model": detector.card.name,
-            "model_sha256": detector.sha256,
-            "classes": list(detector.card.class_names),
-            "thresholds": {
-                name: round(float(least), 4)
-                for name, least in zip(detector.card.class_names, detector.thresholds, strict=True)
-                if name in shown
-            },
-            "width": source.info.width,
-            "height": source.info.height,
-        }
-        sinks.append(JsonlWriter(options.jsonl, header=header, overwrite=options.overwrite))
-        report.outputs.append(options.jsonl)
+    if common.jsonl is not None:
+        sinks.append(JsonlWriter(common.jsonl, header=header_of(options, source, setup), overwrite=common.overwrite))
+        report.outputs.append(common.jsonl)
+    if common.counts is not None:
+        sinks.append(CountsCsv(common.counts, overwrite=common.overwrite))
+        report.outputs.append(str(common.counts))
     return sinks
+
+
+def header_of(options: RunOptions, source: Source, setup: Setup) -> dict[str, object]:
+    """The first of the JSON lines."""
+    info, card, scores = source.info, setup.detector.card, setup.scores
+    header: dict[str, object] = {
+        "source": info.name,
+        "model": card.name,
+        "model_sha256": setup.detector.sha256,
+        "classes": list(card.class_names),
+        "thresholds": by_class(scores.shown, card.class_names),
+        **told_kept([scores]),
+        "width": info.width,
+        "height": info.height,
+    }
+    if options.common.tracks:
+        header["tracking"] = told_tracking(scores, card.class_names)
+    if setup.rules:
+        header["places"] = Places.of(setup.rules).geometry((info.width, info.height))
+    return header
 
 
 def take_account(report: RunReport, source: Source, *, to_its_end: bool) -> None:

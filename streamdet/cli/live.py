@@ -71,7 +71,7 @@ def _run(options: LiveRunOptions, environment: Mapping[str, str], hangup: Hangup
             if (wish := outputs.refresh()) is not None:
                 ends.append(wish)
                 pipeline.stop(wish)
-            if options.end_s is not None and time.monotonic() - started >= options.end_s:
+            if options.common.end_s is not None and time.monotonic() - started >= options.common.end_s:
                 ends.append("--end")
                 pipeline.stop("--end")
 
@@ -85,11 +85,11 @@ def _run(options: LiveRunOptions, environment: Mapping[str, str], hangup: Hangup
         report.notes += outputs.news()
     reason = pipeline.stop_reason
     report.conclude(error=error, stopped_by=reason, as_asked=reason is None or reason in ends)
-    exit_code = report.exit_code(options.strict)
-    if options.report is not None:
+    exit_code = report.exit_code(options.common.strict)
+    if options.common.report is not None:
         try:
-            report.write(options.report)
-            report.outputs.append(str(options.report))
+            report.write(options.common.report)
+            report.outputs.append(str(options.common.report))
         except StreamdetError as failure:
             error, exit_code = error or failure, failure.exit_code
     if error is None or any(camera.detected for camera in report.cameras):
@@ -104,8 +104,8 @@ def load_model(options: LiveRunOptions) -> Model:
     from streamdet.cli.receipt import FetchDisplay
     from streamdet.detection.models import find_model
 
-    with FetchDisplay(options.model) as display:
-        return find_model(options.model, progress=display.update)
+    with FetchDisplay(options.common.model) as display:
+        return find_model(options.common.model, progress=display.update)
 
 
 def check_start(pipeline: LivePipeline, *, require_all: bool) -> bool:

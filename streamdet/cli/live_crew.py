@@ -8,11 +8,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from streamdet.cli.cameras import OTHERS, CameraOptions, check_classes, compare_cameras, notes_on, read_cameras
+from streamdet.cli.analysing import (
+    Scores,
+    by_class,
+    known_classes,
+    make_analysis,
+    place_rules,
+    scores_for,
+    told_kept,
+    told_places,
+    told_tracking,
+)
+from streamdet.cli.cameras import CameraOptions, check_classes, compare_cameras, notes_on, read_cameras
 from streamdet.cli.redacting import PASSWORD_VARIABLE
-from streamdet.errors import OutputError, UsageError
-from streamdet.options import LiveRunOptions
-from streamdet.types import Float32Array
+from streamdet.errors import DataError, OutputError, UsageError
+from streamdet.options import OTHERS, LiveRunOptions
 from streamdet.video.location import Location, parse_location
 
 if TYPE_CHECKING:
@@ -28,14 +38,22 @@ USER_VARIABLE = "STREAMDET_USER"
 
 
 def cameras_of(options: LiveRunOptions, environment: Mapping[str, str]) -> tuple[CameraOptions, ...]:
-    """The cameras of the command line or of the file. Raises UsageError."""
+    """The cameras of the command line or of the file. Raises UsageError or DataError."""
+    analysis = options.common.analysis
+    places = place_rules(analysis)
+    # events look at tracks
+    track = options.common.tracks
+    analysis = replace(analysis, track=track, lines=(), zones=(), bays=None, places=None)
     if options.config is not None:
-        return read_cameras(options.config, environment, live=options.live, netrc=options.netrc)
+        return read_cameras(
+            options.config, environment, live=options.live, netrc=options.netrc, analysis=analysis, places=places
+        )
     user, password = environment.get(USER_VARIABLE), environment.get(PASSWORD_VARIABLE)
     cameras: list[CameraOptions] = []
     for source in options.sources:
         location = parse_location(source, user=user, password=password, netrc=options.netrc)
-        cameras.append(CameraOptions(_free_name(location, cameras), location, live=options.live))
+        name = _free_name(location, cameras)
+        cameras.append(CameraOptions(name, location, analysis=analysis, places=places, live=options.live))
     return tuple(cameras)
 
 
@@ -60,35 +78,31 @@ class Crew:
         from streamdet.detection.precision import choose_placement
         from streamdet.live.report import LiveReport
 
-        placement = choose_placement(self.options.device, self.options.precision)
+        placement = choose_placement(self.options.common.device, self.options.common.precision)
         return LiveReport(
             model=self.model.card.name,
             model_sha256=self.model.sha256,
             device=str(placement.device),
             precision=placement.precision,
-            batch=self.options.batch or (8 if placement.device.type == "cuda" else 1),
+            batch=self.options.common.batch or (8 if placement.device.type == "cuda" else 1),
             notes=notes_on(self.cameras),
         )
 
-    def thresholds(self, camera: CameraOptions) -> Float32Array:
-        """(K,) least score per class for one camera; infinite for classes that it doesn't want."""
-        card, options = self.model.card, self.options
-        wanted = camera.classes or options.classes
-        least = []
-        for class_id, name in enumerate(card.class_names):
-            score = camera.conf.get(name, camera.conf.get(OTHERS, options.conf))
-            known = class_id not in card.hidden_class_ids and (wanted is None or name in wanted)
-            least.append(np.inf if not known else card.threshold(name) if score is None else score)
-        return np.array(least, np.float32)
-
-    def known_classes(self) -> list[str]:
-        """What can be asked for."""
-        card = self.model.card
-        return [name for class_id, name in enumerate(card.class_names) if class_id not in card.hidden_class_ids]
+    def scores(self, camera: CameraOptions) -> Scores:
+        """What counts of the detections for one camera. Raises UsageError for a class that isn't known."""
+        common = self.options.common
+        conf = camera.conf if OTHERS in camera.conf else {**common.conf, **camera.conf}
+        return scores_for(
+            self.model.card,
+            camera.analysis,
+            tracks=camera.tracks,
+            conf=conf,
+            classes=camera.classes or common.classes,
+        )
 
     def least(self) -> tuple[float, ...]:
         """Least score per class that any camera wants to know of."""
-        return tuple(map(float, np.min([self.thresholds(camera) for camera in self.cameras], axis=0)))
+        return tuple(map(float, np.min([self.scores(camera).kept for camera in self.cameras], axis=0)))
 
     def make_detector(self) -> Detector:
         """One for all cameras: it reports what any of them wants. Raises UsageError for an unknown class."""
@@ -96,18 +110,16 @@ class Crew:
         from streamdet.detection.precision import choose_placement
 
         card, options = self.model.card, self.options
-        known, least = self.known_classes(), self.least()
+        known = known_classes(card)
         check_classes(self.cameras, known, card.name)
-        for name in options.classes or ():
-            if name not in known:
-                raise UsageError(f"{card.name} knows no class {name!r}; it knows {', '.join(known)}")
+        least = self.least()
         rule = card.input_rule
-        if options.size is not None:
-            rule = replace(rule, short_side=min(options.size), long_side=max(options.size))
+        if options.common.size is not None:
+            rule = replace(rule, short_side=min(options.common.size), long_side=max(options.common.size))
         names = [name for name, score in zip(card.class_names, least, strict=True) if np.isfinite(score)]
         # with a file of cameras any class may be asked for later: none is silenced
         names = known if options.config is not None else names
-        placement = choose_placement(options.device, options.precision)
+        placement = choose_placement(options.common.device, options.common.precision)
         return Detector(self.model, placement, input_rule=rule, thresholds=least, class_names=names)
 
     def pipeline(self, report: LiveReport, outputs: Outputs) -> LivePipeline:
@@ -115,39 +127,60 @@ class Crew:
         from streamdet.live.pipeline import LivePipeline
 
         self.detector = self.make_detector()
-        return LivePipeline(self.detector, report, outputs.journals(self.model, self.told_thresholds()))
+        return LivePipeline(self.detector, report, outputs.journals(self.header()))
 
-    def told_thresholds(self) -> dict[str, dict[str, float]]:
-        """By camera and class, for the JSON lines."""
-        names = self.model.card.class_names
-        return {
-            camera.name: {
-                name: round(float(least), 4)
-                for name, least in zip(names, self.thresholds(camera), strict=True)
-                if np.isfinite(least)
-            }
-            for camera in self.cameras
+    def header(self) -> dict[str, object]:
+        """The first of the JSON lines: what holds for the cameras of now."""
+        card, cameras = self.model.card, self.cameras
+        scores = {camera.name: self.scores(camera) for camera in cameras}
+        tracking = {
+            camera.name: told_tracking(scores[camera.name], card.class_names) for camera in cameras if camera.tracks
         }
+        places = {camera.name: told_places(camera.places) for camera in cameras if camera.places}
+        header: dict[str, object] = {
+            "sources": [camera.name for camera in cameras],
+            "model": card.name,
+            "model_sha256": self.model.sha256,
+            "classes": list(card.class_names),
+            "thresholds": {name: by_class(each.shown, card.class_names) for name, each in scores.items()},
+            **told_kept(list(scores.values())),
+        }
+        return header | ({"tracking": tracking} if tracking else {}) | ({"places": places} if places else {})
 
     def camera(self, camera: CameraOptions, outputs: Outputs) -> LiveCamera:
         """A camera, ready to be added to the pipeline. Raises UsageError or OutputError."""
         from streamdet.live.camera import LiveCamera
         from streamdet.live.selection import Selection
+        from streamdet.pipeline import timed
         from streamdet.report import StageTimes
+        from streamdet.results.tally import Tally
+        from streamdet.video.blur import Blur
         from streamdet.video.live.source import LiveSource
 
         source = LiveSource(camera.location, camera.live, name=camera.name)
-        stages = {"draw": StageTimes(), "encode": StageTimes()}
-        painter = outputs.painter(self.model.card.class_names, stages)
+        scores, names = self.scores(camera), self.model.card.class_names
+        stages = {name: StageTimes() for name in ("track", "blur", "draw", "encode")}
+        painter = outputs.painter(names, stages)
+
+        def tell(problem: str) -> None:
+            made.report.notes.append(f"nothing is counted at its places: {problem}")
+
+        analysis = make_analysis(scores, names, camera.places, tracks=camera.tracks, on_problem=tell)
+        tally = Tally()
+        blur = Blur(camera.analysis.blur) if camera.analysis.blur else None
         made = LiveCamera(
             source,
-            Selection(self.thresholds(camera), camera.roi),
+            Selection(scores.kept, camera.roi),
             outputs.sinks(camera, painter, stages, lambda: source.info),
             camera.live,
-            every=self.options.every,
+            every=self.options.common.every,
             viewers=outputs.viewers(camera, painter, lambda: source.status),
+            analyse=[timed(analysis, stages["track"]), tally] if camera.tracks else [analysis],
+            finish=[] if blur is None else [timed(blur, stages["blur"])],
         )
         made.report.stages = stages
+        made.report.tally = tally if camera.tracks else None
+        made.report.blurred = None if blur is None else blur.account
         made.report.outputs += outputs.places(camera)
         return made
 
@@ -158,17 +191,17 @@ class Crew:
         """
         try:
             after = cameras_of(self.options, self.environment)
-            check_classes(after, self.known_classes(), self.model.card.name)
+            check_classes(after, known_classes(self.model.card), self.model.card.name)
             outputs.check(after)
             changes = compare_cameras(self.cameras, after)
             made = [self.camera(camera, outputs) for camera in (*changes.changed, *changes.new)]
-        except (UsageError, OutputError) as error:
+        except (UsageError, OutputError, DataError) as error:
             pipeline.report.notes.append(f"the cameras stay as they are: {error}")
             return
         self.cameras = after
         if self.detector is not None:
             self.detector.set_thresholds(self.least())
-        outputs.changed(self.model, self.told_thresholds())
+        outputs.changed(self.header())
         running = {camera.source.name: camera for camera in pipeline.cameras}
         for camera in made:  # before others go: a run without a source is over
             pipeline.add(camera)

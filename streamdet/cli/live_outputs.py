@@ -11,6 +11,7 @@ from streamdet.cli.cameras import NAME, CameraOptions
 from streamdet.errors import OutputError, UsageError
 from streamdet.options import LiveRunOptions
 from streamdet.report import StageTimes
+from streamdet.results.counts import CountsCsv
 from streamdet.results.rotating import LiveJsonl
 from streamdet.segments import free_stem
 from streamdet.video.base import SourceInfo
@@ -25,7 +26,6 @@ from streamdet.video.overlay import Overlay
 from streamdet.video.targets import check_target, muxer_for
 
 if TYPE_CHECKING:
-    from streamdet.detection.checkpoint import Model
     from streamdet.live.camera import LiveSink
 
 DEFAULT_FOLDER = "recordings"
@@ -49,14 +49,18 @@ class Outputs:
         self._folders: set[Path] = set()
         """Folders that are recorded into: made when they are missing."""
         self.check(cameras)
-        if options.report == Path("-"):
+        if options.common.report == Path("-"):
             raise UsageError("--report - is no file: give a file, as standard output is for --jsonl")
-        journal = None if options.jsonl in (None, "-") else Path(str(options.jsonl))
-        if journal is not None and options.report is not None and journal.resolve() == options.report.resolve():
+        journal = None if options.common.jsonl in (None, "-") else Path(str(options.common.jsonl))
+        if (
+            journal is not None
+            and options.common.report is not None
+            and journal.resolve() == options.common.report.resolve()
+        ):
             raise UsageError(f"--jsonl and --report are both {journal}; give each a file of its own")
-        for path in (options.report, journal if self._journal_segment_s() is None else None):
+        for path in (options.common.report, journal if self._journal_segment_s() is None else None):
             if path is not None:
-                check_target(path, Path(), overwrite=options.overwrite)
+                check_target(path, Path(), overwrite=options.common.overwrite)
         self._window = self._open_window(cameras) if options.show else None
 
     def check(self, cameras: Sequence[CameraOptions]) -> None:
@@ -101,7 +105,7 @@ class Outputs:
                 segment_s=self._options.segment_s or (None if file else DEFAULT_SEGMENT_S),
                 encode_times=stages["encode"],
                 info=info,
-                quality=self._options.quality,
+                quality=self._options.common.quality,
                 ending=file.suffix if file else ".mp4",
                 first=first,
             )
@@ -115,35 +119,37 @@ class Outputs:
         target = self._push_target(out, camera)
         return [out if target is None else target.name]
 
-    def journals(self, model: Model, thresholds: Mapping[str, Mapping[str, float]]) -> list[LiveSink]:
-        """The outputs that all cameras share; `thresholds`: by camera and class. Raises UsageError or OutputError."""
+    def journals(self, header: Mapping[str, object]) -> list[LiveSink]:
+        """The outputs that all cameras share; `header`: of the JSON lines. Raises UsageError or OutputError."""
         options = self._options
-        if options.jsonl is None:
-            return []
+        counts, overwrite = options.common.counts, options.common.overwrite
+        shared: list[LiveSink] = [] if counts is None else [CountsCsv(counts, overwrite=overwrite)]
+        if options.common.jsonl is None:
+            return shared
         segment_s = self._journal_segment_s()
-        if segment_s is not None and Path(options.jsonl).parent in self._folders:
-            Path(options.jsonl).parent.mkdir(parents=True, exist_ok=True)  # the recorder would, a moment later
+        if segment_s is not None and Path(options.common.jsonl).parent in self._folders:
+            Path(options.common.jsonl).parent.mkdir(parents=True, exist_ok=True)  # the recorder would, a moment later
         self._journal = LiveJsonl(
-            options.jsonl,
-            header=_header(model, thresholds),
+            options.common.jsonl,
+            header=header,
             segment_s=segment_s,
-            overwrite=options.overwrite,
-            keeper=None if segment_s is None else self._retention(Path(options.jsonl).parent),
+            overwrite=options.common.overwrite,
+            keeper=None if segment_s is None else self._retention(Path(options.common.jsonl).parent),
         )
-        return [self._journal]
+        return [self._journal, *shared]
 
     def _journal_segment_s(self) -> float | None:
         """JSON lines are cut with the recordings where these are cut, or deleted, as asked; None: one file."""
         options = self._options
-        if options.jsonl in (None, "-"):
+        if options.common.jsonl in (None, "-"):
             return None
         limited = options.keep_s is not None or options.max_bytes is not None
         return options.segment_s or (DEFAULT_SEGMENT_S if limited else None)
 
-    def changed(self, model: Model, thresholds: Mapping[str, Mapping[str, float]]) -> None:
+    def changed(self, header: Mapping[str, object]) -> None:
         """The cameras are others now: the headers of files that begin from now on tell."""
         if self._journal is not None:
-            self._journal.header = _header(model, thresholds)
+            self._journal.header = header
 
     def _check(self, camera: CameraOptions, *, alone: bool) -> None:
         out = self._out(camera)
@@ -160,7 +166,7 @@ class Outputs:
         if file is not None:
             muxer_for(file)
             if self._options.segment_s is None and file not in self._written:
-                check_target(file, Path(), overwrite=self._options.overwrite)
+                check_target(file, Path(), overwrite=self._options.common.overwrite)
             if not alone and camera.out is None:
                 raise UsageError(f"--out {out} is one file for several cameras; give a folder, such as --out rec/")
 
@@ -199,7 +205,9 @@ class Outputs:
         try:
             return Window("streamdet")
         except OutputError as error:
-            nothing_else = options.out is None and options.jsonl is None and options.report is None
+            common = options.common
+            targets = (options.out, common.jsonl, common.report, common.counts, common.events)
+            nothing_else = all(target is None for target in targets)
             if nothing_else and all(camera.out is None for camera in cameras):
                 raise
             self._notes.append(str(error))
@@ -229,16 +237,6 @@ class Outputs:
         """Close the window."""
         if self._window is not None:
             self._window.close()
-
-
-def _header(model: Model, thresholds: Mapping[str, Mapping[str, float]]) -> dict[str, object]:
-    return {
-        "sources": list(thresholds),
-        "model": model.card.name,
-        "model_sha256": model.sha256,
-        "classes": list(model.card.class_names),
-        "thresholds": thresholds,
-    }
 
 
 def _folder_and_file(out: str) -> tuple[Path, Path | None]:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamdet.cli.figures import cut_middle, duration
+from streamdet.cli.places_receipt import place_rows
 from streamdet.cli.receipt import NAME_COLUMNS, VERDICT_STYLES, clock
 from streamdet.video.base import printable
 from streamdet.video.live.status import SourceState
@@ -44,7 +45,12 @@ def _receipt(report: LiveReport, exit_code: int) -> Panel:
     if shares:
         grid.add_row("stages", " · ".join(shares))
     for camera in report.cameras:
-        grid.add_row(Text(cut_middle(printable(camera.name), NAME_COLUMNS), style="not dim bold"), _account(camera))
+        name = Text(cut_middle(printable(camera.name), NAME_COLUMNS), style="not dim bold")
+        grid.add_row(name, _account(camera))
+        for heading, content in [] if camera.tally is None else place_rows(camera.tally.to_dict()):
+            grid.add_row(heading, content)
+        if camera.blurred is not None:
+            grid.add_row("blurred", Text(printable(camera.blurred.told())))
     notes = [*report.notes, *(f"{camera.name}: {note}" for camera in report.cameras for note in camera.notes)]
     for note in notes[:NOTES_SHOWN]:
         grid.add_row("note", Text(printable(note), style="yellow"))

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
+from streamdet.cli.places_receipt import place_rows
 from streamdet.options import RunOptions
 from streamdet.video.base import printable
 
@@ -36,7 +37,9 @@ VERDICT_STYLES = {"complete": "green", "partial": "yellow", "interrupted": "yell
 def stage_names(options: RunOptions) -> list[str]:
     """Stages of a run in the order of a frame's trip."""
     drawn = ["draw", "encode"] if options.video else []
-    return ["decode", "resize", "network", "postprocess", *drawn]
+    tracked = ["track"] if options.common.tracks else []
+    blurred = ["blur"] if options.common.analysis.blur else []
+    return ["decode", "resize", "network", "postprocess", *tracked, *blurred, *drawn]
 
 
 class _TwoLines(Progress):
@@ -186,6 +189,10 @@ def _receipt(report: RunReport, exit_code: int) -> Panel:
     computed = f"{report.precision} on {report.device}, input {size}, batch {report.batch}"
     grid.add_row("model", Text(f"{report.model} ({computed})"))
     grid.add_row("stages", _stage_table(report))
+    for heading, content in place_rows(report.places):
+        grid.add_row(heading, content)
+    if report.blurred:
+        grid.add_row("blurred", Text(printable(report.blurred)))
     for note in report.notes:
         grid.add_row("note", Text(printable(note), style="yellow"))
     for output in report.outputs:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from streamdet.errors import UsageError
-from streamdet.options import LiveOptions, LiveRunOptions, Quality, RunOptions, Transport, parse_classes, parse_size
+from streamdet.options import (
+    AnalysisOptions,
+    CommonOptions,
+    LiveOptions,
+    LiveRunOptions,
+    Quality,
+    RunOptions,
+    Transport,
+    parse_classes,
+    parse_size,
+)
 
 SourceArgument = Annotated[
     list[str] | None,
@@ -22,6 +32,7 @@ SourceArgument = Annotated[
     ),
 ]
 WHAT, WHERE, HOW, LIVE = "What to detect", "What to write", "How to compute", "Cameras and streams"
+MADE = "What to make of it"
 
 
 def run(
@@ -44,6 +55,10 @@ def run(
     ] = None,
     no_video: Annotated[bool, typer.Option("--no-video", help="No annotated video.", rich_help_panel=WHERE)] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files.", rich_help_panel=WHERE)] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on where the same run over a file was stopped.", rich_help_panel=WHERE),
+    ] = False,
     quality: Annotated[
         Quality, typer.Option(help="Of the annotated video: file size against fidelity.", rich_help_panel=WHERE)
     ] = "balanced",
@@ -55,8 +70,12 @@ def run(
         ),
     ] = "street",
     conf: Annotated[
-        float | None,
-        typer.Option(help="Least score, 0 to 1. Default: from the model, per class.", rich_help_panel=WHAT),
+        str | None,
+        typer.Option(
+            help="Least score to show: 0.4, or by class: person=0.6,car=0.4. Default: from the model, per class.",
+            metavar="SCORE",
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     classes: Annotated[
         str | None, typer.Option(help="Only these, such as car,person.", metavar="NAMES", rich_help_panel=WHAT)
@@ -71,6 +90,64 @@ def run(
     every: Annotated[int, typer.Option(help="Take every so many frames.", metavar="N", rich_help_panel=WHAT)] = 1,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 5 when frames were lost or damaged.", rich_help_panel=WHAT)
+    ] = False,
+    track: Annotated[
+        bool,
+        typer.Option(
+            "--track", help="Follow objects: numbers and trails. All of the below does so too.", rich_help_panel=MADE
+        ),
+    ] = False,
+    line: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Count crossings, in and out, by class. Pixels, or shares of width and height. Several at once.",
+            metavar="NAME:X1,Y1,X2,Y2",
+            rich_help_panel=MADE,
+        ),
+    ] = None,
+    zone: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Count who is inside and for how long. Several at once.",
+            metavar="NAME:X,Y,X,Y,...",
+            rich_help_panel=MADE,
+        ),
+    ] = None,
+    bays: Annotated[
+        Path | None,
+        typer.Option(help="Parking bays: occupied or free (streamdet bays).", metavar="FILE", rich_help_panel=MADE),
+    ] = None,
+    places: Annotated[
+        Path | None,
+        typer.Option(
+            help="Lines, zones and bays from a TOML file (streamdet zones).", metavar="FILE", rich_help_panel=MADE
+        ),
+    ] = None,
+    counts: Annotated[
+        Path | None,
+        typer.Option(
+            help="What happens at lines, zones and bays, a row each, as CSV.", metavar="FILE", rich_help_panel=MADE
+        ),
+    ] = None,
+    events: Annotated[
+        Path | None,
+        typer.Option(
+            help="Rules for events, and whom to tell, from a TOML file (docs/events.md).",
+            metavar="FILE",
+            rich_help_panel=MADE,
+        ),
+    ] = None,
+    blur: Annotated[
+        str | None,
+        typer.Option(
+            help="Make these unrecognisable, such as person, in all that is drawn.",
+            metavar="NAMES",
+            rich_help_panel=MADE,
+        ),
+    ] = None,
+    blur_only: Annotated[
+        bool,
+        typer.Option("--blur-only", help="Not even clips of events show them clearly.", rich_help_panel=MADE),
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=HOW)] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.", rich_help_panel=HOW)] = "auto",
@@ -114,7 +191,13 @@ def run(
         typer.Option(help="Record in pieces of this length. Default: 10m.", metavar="TIME", rich_help_panel=LIVE),
     ] = None,
     keep: Annotated[
-        str | None, typer.Option(help="Delete pieces older than this: 24h.", metavar="TIME", rich_help_panel=LIVE)
+        list[str] | None,
+        typer.Option(
+            help="A time, such as 24h: delete older pieces. A score, such as 0.05: keep weaker objects in the JSON "
+            "lines, too, without showing them.",
+            metavar="TIME|SCORE",
+            rich_help_panel=LIVE,
+        ),
     ] = None,
     max_size: Annotated[
         str | None,
@@ -133,13 +216,42 @@ def run(
     """
     from streamdet.cli.live import is_live, run_live
     from streamdet.cli.quantities import parse_bytes, parse_seconds
+    from streamdet.cli.run_parsing import parse_conf, parse_keep
 
     typed = tuple(sources or ())
     if not typed and config is None:
         raise UsageError("there is no source; give a video file, a camera such as 0, an address, or --config FILE")
+    keep_s, kept_score = parse_keep(keep or ())
+    common = CommonOptions(
+        jsonl=jsonl,
+        report=report,
+        counts=counts,
+        events=events,
+        model=model,
+        conf=parse_conf(conf),
+        classes=parse_classes(classes),
+        end_s=end,
+        every=every,
+        device=device,
+        precision=precision,
+        batch=batch,
+        size=parse_size(size),
+        quality=quality,
+        overwrite=overwrite,
+        strict=strict,
+        analysis=AnalysisOptions(
+            track=track,
+            kept_score=kept_score,
+            lines=tuple(line or ()),
+            zones=tuple(zone or ()),
+            bays=bays,
+            places=places,
+            blur=parse_classes(blur, "--blur") or (),
+            blur_only=blur_only,
+        ),
+    )
     if config is not None or is_live(typed, follow=follow):
-        if start is not None:
-            raise UsageError("--start is for files: a camera begins now; leave it out")
+        _refuse({"--start": start is not None, "--resume": resume}, "is for files: a camera begins now; leave it out")
         live_options = LiveRunOptions(
             sources=typed,
             config=config,
@@ -147,24 +259,10 @@ def run(
             out=out,
             video=not no_video,
             segment_s=None if segment is None else parse_seconds(segment, "--segment"),
-            keep_s=None if keep is None else parse_seconds(keep, "--keep"),
+            keep_s=keep_s,
             max_bytes=None if max_size is None else parse_bytes(max_size, "--max-size"),
             reserve_bytes=parse_bytes(reserve, "--reserve"),
             show=show,
-            jsonl=jsonl,
-            report=report,
-            model=model,
-            conf=conf,
-            classes=parse_classes(classes),
-            end_s=end,
-            every=every,
-            device=device,
-            precision=precision,
-            batch=batch,
-            size=parse_size(size),
-            quality=quality,
-            overwrite=overwrite,
-            strict=strict,
             require_all=require_all,
             live=LiveOptions(
                 transport=transport,
@@ -173,6 +271,7 @@ def run(
                 open_timeout_s=parse_seconds(open_timeout, "--open-timeout"),
                 read_timeout_s=parse_seconds(read_timeout, "--read-timeout"),
             ),
+            common=common,
         )
         raise typer.Exit(run_live(live_options, os.environ))
     from streamdet.cli.file_run import run_file
@@ -182,39 +281,27 @@ def run(
         "--every-frame": every_frame,
         "--require-all": require_all,
         "--segment": segment,
-        "--keep": keep,
+        "--keep with a time": keep_s,
         "--max-size": max_size,
         "--show": show,
     }
-    for option, given in of_cameras.items():
-        if given:
-            raise UsageError(f"{option} is for cameras and streams: leave it out for files")
+    _refuse(of_cameras, "is for cameras and streams: leave it out for files")
     options = [
-        RunOptions(
-            source=source,
-            out=place,
-            video=not no_video,
-            jsonl=jsonl,
-            report=report,
-            model=model,
-            conf=conf,
-            classes=parse_classes(classes),
-            start_s=start,
-            end_s=end,
-            every=every,
-            device=device,
-            precision=precision,
-            batch=batch,
-            size=parse_size(size),
-            quality=quality,
-            overwrite=overwrite,
-            strict=strict,
-        )
+        RunOptions(source=source, out=place, video=not no_video, start_s=start, resume=resume, common=common)
         for source, place in zip(typed, places_of(typed, out), strict=True)
     ]
-    if len(options) > 1 and (jsonl is not None or report is not None):
-        raise UsageError("--jsonl and --report hold one file each; give one source, or run them one after the other")
+    if len(options) > 1 and any(target is not None for target in (jsonl, report, counts)):
+        raise UsageError(
+            "--jsonl, --counts and --report hold one file each; give one source, or run them one after the other"
+        )
     raise typer.Exit(max(run_file(each) for each in options))
+
+
+def _refuse(given: Mapping[str, object], why: str) -> None:
+    """Raises UsageError for the first option that was given."""
+    for option, value in given.items():
+        if value:
+            raise UsageError(f"{option} {why}")
 
 
 def places_of(sources: Sequence[str], out: str | None) -> list[Path | None]:

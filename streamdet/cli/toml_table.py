@@ -25,8 +25,8 @@ _HEADER = re.compile(r"\s*\[[^\[\]].*\]\s*(#.*)?$")
 class TomlFile:
     """A parsed TOML file that still knows on which lines its keys stand."""
 
-    def __init__(self, path: Path) -> None:
-        """Read `path`. Raises UsageError when it can't be read or is not TOML."""
+    def __init__(self, path: Path, *, of: str = "cameras") -> None:
+        """Read `path`, a file `of` something. Raises UsageError when it can't be read or is not TOML."""
         self.path = path
         self.name = printable(path.name)
         try:
@@ -34,7 +34,7 @@ class TomlFile:
             self.values: dict[str, Any] = tomllib.loads(text)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise UsageError(f"cannot read {printable(str(path))}: {reason}; give a TOML file of cameras") from None
+            raise UsageError(f"cannot read {printable(str(path))}: {reason}; give a TOML file of {of}") from None
         except UnicodeDecodeError:
             raise UsageError(f"{self.name} is not UTF-8 text; save it as UTF-8") from None
         except tomllib.TOMLDecodeError as error:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Protocol
 
 from streamdet.channel import ChannelClosedError, Exchange, Lane
@@ -13,7 +14,9 @@ from streamdet.errors import OutputError
 from streamdet.live.report import CameraReport, LiveInput
 from streamdet.live.selection import Selection
 from streamdet.options import LiveOptions
-from streamdet.types import DetectedFrame, Frame
+from streamdet.pipeline import Step
+from streamdet.scene import Happening
+from streamdet.types import DetectedFrame, Detections, Frame
 from streamdet.video.live.status import LOST, OUTPUT_FAILED, SourceState, SourceStatus
 
 LANE_BYTES = 256 << 20
@@ -92,10 +95,20 @@ class LiveCamera:
         *,
         every: int = 1,
         viewers: Sequence[LiveSink] = (),
+        analyse: Sequence[Step] = (),
+        finish: Sequence[Step] = (),
     ) -> None:
-        """`sinks`: the recording or the pushed stream; `every`: take every so many frames.
+        """Nothing is read yet.
 
-        `viewers` show and keep nothing: what they take doesn't count as written.
+        Args:
+            source: the camera.
+            selection: what counts of the detections.
+            sinks: the recording or the pushed stream.
+            options: how it is read.
+            every: take every so many frames.
+            viewers: outputs that keep no recording: what they take doesn't count as written.
+            analyse: what is made of each detected frame, in the detect thread.
+            finish: the same for the frames that get to the outputs, in the writer thread.
         """
         self.source = source
         self.selection = selection
@@ -103,6 +116,8 @@ class LiveCamera:
         self.every = every
         self.report = CameraReport(source, written=0 if sinks else None)
         self.outbox: Exchange[DetectedFrame] = Exchange()
+        self._analyse, self._finish = analyse, finish
+        self._missed: list[Happening] = []
         self._sinks = list(sinks)
         self._viewers = list(viewers)
         self._has_outputs = bool(sinks or viewers)
@@ -134,13 +149,22 @@ class LiveCamera:
         finally:
             lane.end()
 
+    def analysed(self, frame: Frame, detections: Detections) -> DetectedFrame:
+        """What is made of a frame and what the detector found in it; in the detect thread."""
+        detected = DetectedFrame(frame, self.selection(detections, frame.width, frame.height))
+        for step in self._analyse:
+            detected = step(detected)
+        return detected
+
     def take_over(self, detected: DetectedFrame, detected_at_s: float) -> None:
         """Count a detected frame and hand it to the writer thread."""
         self.report.detected += 1
         self.report.age_detected.record(max(0.0, detected_at_s - detected.frame.arrival_s))
         if self._has_outputs:
             try:
-                self._leave_out(BEHIND, len(self._out.put(detected)))
+                passed_over = self._out.put(detected)
+                self._leave_out(BEHIND, len(passed_over))
+                self._miss(passed_over)
             except ChannelClosedError:
                 self._leave_out(OUTPUT_FAILED)
 
@@ -175,7 +199,24 @@ class LiveCamera:
                 sink.close()
             self._notes.take((*self._sinks, *self._viewers))
 
+    def _miss(self, passed_over: Sequence[DetectedFrame]) -> None:
+        """What happened in frames that no output gets is told with the next one: an event must not get lost."""
+        happenings = [each for frame in passed_over if frame.scene is not None for each in frame.scene.happenings]
+        if happenings:
+            with self._lock:
+                self._missed += happenings
+
+    def _with_missed(self, detected: DetectedFrame) -> DetectedFrame:
+        with self._lock:
+            missed, self._missed = self._missed, []
+        if not missed or detected.scene is None:
+            return detected
+        return replace(detected, scene=replace(detected.scene, happenings=(*missed, *detected.scene.happenings)))
+
     def _write(self, detected: DetectedFrame) -> None:
+        detected = self._with_missed(detected)
+        for step in self._finish:
+            detected = step(detected)
         for viewer in list(self._viewers):
             self._ask(viewer, lambda sink: sink.write(detected))
         if self.report.written is None:

@@ -19,7 +19,7 @@ from streamdet.errors import StreamdetError
 from streamdet.live.camera import GONE_EVERY_S, LANE_BYTES, STOPPED, TOO_OLD, LiveCamera, LiveSink, Notes
 from streamdet.live.report import LiveReport
 from streamdet.pipeline import detect_batch
-from streamdet.types import DetectedFrame, Frame
+from streamdet.types import Frame
 from streamdet.video.live.memory import give_back_free_memory
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class LivePipeline:
                 ended = time.monotonic()
                 self._pace_s += (1 - MEMORY_OF_PACE) * (ended - started - self._pace_s)
                 for (camera, frame), detections in zip(fresh, found, strict=True):
-                    detected = DetectedFrame(frame, camera.selection(detections, frame.width, frame.height))
+                    detected = camera.analysed(frame, detections)
                     for journal in self._journals:
                         self.report.unlogged += not journal.write(detected)
                     camera.take_over(detected, ended)

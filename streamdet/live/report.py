@@ -13,7 +13,9 @@ from typing import Protocol
 
 from streamdet import __version__
 from streamdet.report import SCHEMA, StageTimes, Verdict, exit_code_of, write_json
+from streamdet.results.tally import Tally
 from streamdet.video.base import SourceInfo
+from streamdet.video.blur import BlurAccount
 from streamdet.video.live.status import NOT_CONNECTED_YET, LiveCounts, SourceState, SourceStatus
 from streamdet.video.redaction import redact
 
@@ -55,6 +57,10 @@ class CameraReport:
     """Times of its own outputs: draw, encode."""
     outputs: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    tally: Tally | None = None
+    """What was followed and counted; None where nothing was."""
+    blurred: BlurAccount | None = None
+    """What was made unrecognisable; None where nobody asked."""
 
     @property
     def name(self) -> str:
@@ -112,7 +118,9 @@ class CameraReport:
             "outages": counts.outages.to_dict(),
             "age_detected": self.age_detected.to_dict(),
             "age_written": self.age_written.to_dict(),
-            "stages": {name: times.to_dict() for name, times in self.stages.items()},
+            "stages": {name: times.to_dict() for name, times in self.stages.items() if times.calls},
+            **({} if self.tally is None else {"places": self.tally.to_dict()}),
+            **({} if self.blurred is None else {"blurred": self.blurred.as_dict()}),
             "outputs": list(self.outputs),
             "notes": list(self.notes),
         }

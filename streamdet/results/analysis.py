@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
+from streamdet.errors import UsageError
 from streamdet.scene import Scene
 from streamdet.types import BoolArray, DetectedFrame, Detections, Float32Array, Frame, Int64Array
 
@@ -26,26 +28,39 @@ class PlacesLike(Protocol):
     """Lines, zones and bays: `streamdet.results.places`."""
 
     def update(self, shown: Detections, time_s: float, size_wh: tuple[int, int]) -> Scene:
-        """How the places stand with these objects; trails left empty."""
+        """How the places stand with these objects; trails left empty. Raises UsageError: they don't fit the picture."""
 
 
 class Analysis:
     """Called with each frame of one source, in order. Replaying the same detections gives the same result."""
 
     def __init__(
-        self, shown_from: Float32Array, tracker: TrackerLike | None = None, places: PlacesLike | None = None
+        self,
+        shown_from: Float32Array,
+        tracker: TrackerLike | None = None,
+        places: PlacesLike | None = None,
+        *,
+        on_problem: Callable[[str], None] | None = None,
     ) -> None:
-        """`shown_from`: (K,) least score per class that is drawn and counted where nothing is tracked.
+        """Begin with the first frame.
 
-        A class for which it is infinite is never shown, tracked or not.
+        Args:
+            shown_from: (K,) least score per class that is drawn and counted where nothing is tracked. A class for which
+                it is infinite is never shown, tracked or not.
+            tracker: follows objects; those that are tracked are shown.
+            places: what is counted.
+            on_problem: told, once, why nothing is counted at the places: they don't fit the pictures. None: that is an
+                error.
         """
+        self._on_problem = on_problem
+        self._problem: str | None = None
         self._shown_from = np.round(shown_from.astype(np.float64), SCORE_DECIMALS).astype(np.float32)
         self._tracker = tracker
         self._places = places
 
     def __call__(self, detected: DetectedFrame) -> DetectedFrame:
         """The frame with its detections as they will be written, those that are shown, and its scene."""
-        frame, time_s = detected.frame, clock_s(detected.frame)
+        time_s = clock_s(detected.frame)
         detections = as_written(detected.detections)
         seen_class_ids: Int64Array | None = None
         if self._tracker is None:
@@ -63,12 +78,24 @@ class Analysis:
             shown_mask=None if shown.all() else shown,
             seen_class_ids=seen_class_ids,
         )
-        scene = None
-        if self._places is not None:
-            scene = self._places.update(analysed.shown, time_s, (frame.width, frame.height))
+        scene = self._scene(analysed, time_s)
         if self._tracker is not None:
             scene = replace(scene or Scene(), trails=self._tracker.trails)
         return replace(analysed, scene=scene)
+
+    def _scene(self, analysed: DetectedFrame, time_s: float) -> Scene | None:
+        if self._places is None:
+            return None
+        frame = analysed.frame
+        try:
+            return self._places.update(analysed.shown, time_s, (frame.width, frame.height))
+        except UsageError as error:
+            if self._on_problem is None:
+                raise
+            if self._problem != str(error):
+                self._problem = str(error)
+                self._on_problem(self._problem)
+            return None
 
 
 BOX_DECIMALS, SCORE_DECIMALS = 2, 4
@@ -89,4 +116,4 @@ def clock_s(frame: Frame) -> float:
 
     Of a live frame the monotonic clock of its arrival.
     """
-    return frame.time_s if frame.utc_s is None else frame.arrival_s
+    return frame.clock_s

@@ -9,7 +9,8 @@ import pytest
 
 from streamdet.cli.cameras import CameraOptions, check_classes, compare_cameras, notes_on, read_cameras
 from streamdet.errors import UsageError
-from streamdet.options import LiveOptions
+from streamdet.options import AnalysisOptions, LiveOptions
+from streamdet.results.places import PlaceRules, parse_line
 
 DOCS = Path(__file__).parents[2] / "docs" / "cameras.md"
 GATE = '[camera.gate]\nurl = "rtsp://10.0.0.1/a"\n'
@@ -81,6 +82,25 @@ def test_the_table_of_the_documentation_has_every_key_and_no_other() -> None:
     page = DOCS.read_text()
     rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
     assert {key for row in rows for key in re.findall(r"`(\w+)`", row)} == set(KEYS)
+
+
+def test_a_camera_has_places_of_its_own_or_those_of_the_command(file: Path) -> None:
+    common = PlaceRules(lines=(parse_line("all:0,0,1,1"),))
+    (file.parent / "yard.toml").write_text("[zones]\nyard = [[0, 0], [9, 0], [9, 9]]\n")
+    file.write_text(
+        f"track = true\n{GATE}blur = ['person']\n[camera.gate.lines]\nentry = [100, 400, 500, 400]\n"
+        '[camera.yard]\nurl = 0\nplaces = "yard.toml"\n[camera.desk]\nurl = 1\nblur = []\n'
+    )
+    gate, yard, desk = read_cameras(file, {}, analysis=AnalysisOptions(blur=("car",)), places=common)
+    assert [line.name for line in gate.places.lines] == ["entry"]
+    assert [zone.name for zone in yard.places.zones] == ["yard"]
+    assert not yard.places.lines
+    assert desk.places == common
+    assert [camera.analysis.blur for camera in (gate, yard, desk)] == [("person",), ("car",), ()]
+    assert desk.tracks
+    file.write_text(file.read_text().replace("500, 400]", "500, 410]"))
+    after = read_cameras(file, {}, analysis=AnalysisOptions(blur=("car",)), places=common)
+    assert [camera.name for camera in compare_cameras((gate, yard, desk), after).changed] == ["gate"]
 
 
 def test_paths_start_at_the_folder_of_the_file(file: Path) -> None:

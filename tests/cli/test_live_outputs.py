@@ -13,8 +13,7 @@ import pytest
 
 from streamdet.cli.cameras import CameraOptions
 from streamdet.cli.live_outputs import Outputs
-from streamdet.detection.models import find_model
-from streamdet.options import LiveRunOptions
+from streamdet.options import CommonOptions, LiveRunOptions
 from streamdet.types import DetectedFrame, Detections, Frame
 from streamdet.video.location import parse_location
 
@@ -28,16 +27,18 @@ def frame(utc_s: float) -> DetectedFrame:
     )
 
 
-def test_old_json_lines_are_deleted_and_new_ones_tell_of_the_cameras_of_now(tmp_path: Path, model_file: Path) -> None:
+def test_old_json_lines_are_deleted_and_new_ones_tell_of_the_cameras_of_now(tmp_path: Path) -> None:
     old = tmp_path / "b_2020-01-01T00-00-00Z.jsonl"
     old.touch()
     os.utime(old, (0, 0))
-    options = LiveRunOptions(sources=("x",), video=False, jsonl=str(tmp_path / "b.jsonl"), segment_s=60, keep_s=3600)
-    outputs, model = Outputs(options, [CAMERA]), find_model(str(model_file))
-    [journal] = outputs.journals(model, {"gate": {}})
+    options = LiveRunOptions(
+        sources=("x",), video=False, segment_s=60, keep_s=3600, common=CommonOptions(jsonl=str(tmp_path / "b.jsonl"))
+    )
+    outputs = Outputs(options, [CAMERA])
+    [journal] = outputs.journals({"sources": ["gate"], "classes": ["car"]})
     now_s = time.time()
     journal.write(frame(now_s))
-    outputs.changed(model, {"gate": {}, "yard": {}})
+    outputs.changed({"sources": ["gate", "yard"], "classes": ["car"]})
     journal.write(frame(now_s + 60))
     journal.finish(complete=True)
     assert not old.exists()

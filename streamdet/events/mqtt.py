@@ -47,6 +47,10 @@ class MqttOptions:
     name: str
     url: Secret
     """`mqtt://user:password@host:port`, or `mqtts` for TLS."""
+    user: Secret | None = None
+    """Instead of the one in `url`."""
+    password: Secret | None = None
+    """Instead of the one in `url`."""
     prefix: str = "streamdet"
     """First part of all topics."""
     discovery: str | None = None
@@ -76,7 +80,8 @@ class Mqtt:
             )
         self._host, self._port = address.host.strip("[]"), address.port or PORTS[scheme.lower()]
         self.shown = f"mqtt {options.name} ({scheme.lower()}://{address.place})"
-        self._login = (unescaped(address.user), unescaped(address.password or "")) if address.user else None
+        self._user = options.user.reveal() if options.user else unescaped(address.user or "")
+        self._password = options.password.reveal() if options.password else unescaped(address.password or "")
         self._tls = scheme.lower() == "mqtts"
         self._status = f"{options.prefix}/status"
         self._retry = retry
@@ -170,8 +175,8 @@ class Mqtt:
         except ImportError:
             raise UsageError("events to MQTT need the package paho-mqtt: pip install 'streamdet[mqtt]'") from None
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"streamdet-{secrets.token_hex(6)}")
-        if self._login is not None:
-            client.username_pw_set(*self._login)
+        if self._user or self._password:
+            client.username_pw_set(self._user, self._password)
         if self._tls:
             ca_file = self._options.ca_file
             client.tls_set(ca_certs=None if ca_file is None else str(ca_file))

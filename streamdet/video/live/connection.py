@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from streamdet.video.live.failures import Kind, failure, read_failure
 from streamdet.video.live.packets import Decoder, Taken
 from streamdet.video.live.pipes import PipeFile
+from streamdet.video.live.tap import PacketTap
 from streamdet.video.location import Location
 
 HIGHEST_RATE = 240
@@ -81,6 +82,7 @@ class StreamConnection:
         given_up: threading.Event,
         *,
         file: PipeFile | None = None,
+        tap: PacketTap | None = None,
     ) -> None:
         """Take over a container.
 
@@ -89,6 +91,7 @@ class StreamConnection:
             location: what it was opened from.
             given_up: tells that nobody waits for it any more.
             file: what it reads from, if that must be closed.
+            tap: is told of each packet.
 
         Raises:
             SourceGoneError: there is no picture in it, or its codec can't be decoded.
@@ -97,6 +100,7 @@ class StreamConnection:
         self._location = location
         self._given_up = given_up
         self._file = file
+        self._tap = tap
         # PyAV asks for made-up times, for which FFmpeg holds packets back; FrameClock makes them up without
         container.flags &= ~Flags.gen_pts.value  # type: ignore[operator]
         self._stream = _video_stream(container, location)
@@ -107,6 +111,8 @@ class StreamConnection:
     def steps(self) -> Iterator[Step]:
         """One step per packet of the video; packets of the sound give empty ones without size."""
         decoder = Decoder(self._stream)
+        if self._tap is not None:
+            self._tap.begin(self._stream)
         began_s: float | None = None
         pace = _Pace(self._given_up)
         # all streams are asked for: were only the picture's, a source whose picture has stopped and whose sound
@@ -132,6 +138,8 @@ class StreamConnection:
             now_s = time.monotonic()
             began_s = now_s if began_s is None else began_s
             pts = round((now_s - began_s) / MICROSECONDS) if self._by_arrival else packet.pts
+            if self._tap is not None and packet.size:
+                self._tap.add(packet, now_s, pts if self._by_arrival else None)  # type: ignore[arg-type]
             lost, pictures = decoder.decode(
                 packet,  # type: ignore[arg-type]
                 now_s,

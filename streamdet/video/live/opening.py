@@ -18,6 +18,7 @@ from streamdet.video.live.connection import Connection, StreamConnection
 from streamdet.video.live.failures import Kind, SourceGoneError, open_failure
 from streamdet.video.live.folder import FolderConnection
 from streamdet.video.live.pipes import PipeFile
+from streamdet.video.live.tap import PacketTap
 from streamdet.video.location import Location
 
 Connect = Callable[[Location, LiveOptions, threading.Event], Connection]
@@ -40,8 +41,10 @@ class Opening:
     """Seconds to open and to read that PyAV watches itself; it asks the interpreter for leave each time it looks."""
 
 
-def connect(location: Location, options: LiveOptions, given_up: threading.Event) -> Connection:
-    """Open a live source.
+def connect(
+    location: Location, options: LiveOptions, given_up: threading.Event, *, tap: PacketTap | None = None
+) -> Connection:
+    """Open a live source. `tap` is told of each packet; of none where pictures come without packets (OpenCV, a folder).
 
     Raises:
         SourceGoneError: why it can't be opened.
@@ -49,10 +52,10 @@ def connect(location: Location, options: LiveOptions, given_up: threading.Event)
     if location.kind == "folder":
         return FolderConnection(location, given_up)
     if location.kind == "camera":
-        return _open_camera(location, options, given_up)
+        return _open_camera(location, options, given_up, tap)
     if location.kind in ("pipe", "stdin"):
-        return _open_pipe(location, given_up)
-    return _open(location, location.target(), opening(location, options), given_up)
+        return _open_pipe(location, given_up, tap)
+    return _open(location, location.target(), opening(location, options), given_up, tap)
 
 
 def opening(location: Location, options: LiveOptions) -> Opening:
@@ -92,7 +95,12 @@ def opening(location: Location, options: LiveOptions) -> Opening:
 
 
 def _open(
-    location: Location, target: Any, how: Opening, given_up: threading.Event, input_format: str | None = None
+    location: Location,
+    target: Any,
+    how: Opening,
+    given_up: threading.Event,
+    tap: PacketTap | None,
+    input_format: str | None = None,
 ) -> Connection:
     began_s = time.monotonic()
     problem: Exception | None = None
@@ -109,13 +117,14 @@ def _open(
         )
         raise open_failure(location, problem, waited_s=waited_s, timeout_s=longest_s)
     try:
-        return StreamConnection(container, location, given_up, file=target if isinstance(target, PipeFile) else None)
+        file = target if isinstance(target, PipeFile) else None
+        return StreamConnection(container, location, given_up, file=file, tap=tap)
     except BaseException:
         container.close()
         raise
 
 
-def _open_pipe(location: Location, given_up: threading.Event) -> Connection:
+def _open_pipe(location: Location, given_up: threading.Event, tap: PacketTap | None) -> Connection:
     problem: OSError | None = None
     try:
         file = PipeFile(location.path, given_up)
@@ -125,17 +134,19 @@ def _open_pipe(location: Location, given_up: threading.Event) -> Connection:
         raise open_failure(location, problem, waited_s=0.0, timeout_s=1.0)
     try:
         # who writes into a pipe may take any time for it: no timeout
-        return _open(location, file, Opening({"fpsprobesize": "0"}, (float("inf"), None)), given_up)
+        return _open(location, file, Opening({"fpsprobesize": "0"}, (float("inf"), None)), given_up, tap)
     except BaseException:
         file.close()
         raise
 
 
-def _open_camera(location: Location, options: LiveOptions, given_up: threading.Event) -> Connection:
+def _open_camera(
+    location: Location, options: LiveOptions, given_up: threading.Event, tap: PacketTap | None
+) -> Connection:
     how = Opening({"framerate": "30"} if sys.platform == "darwin" else {}, (options.open_timeout_s, None))
     problem: SourceGoneError | None = None
     try:
-        return _open(location, location.target(), how, given_up, CAMERA_FORMATS.get(sys.platform, "v4l2"))
+        return _open(location, location.target(), how, given_up, tap, CAMERA_FORMATS.get(sys.platform, "v4l2"))
     except SourceGoneError as error:
         problem = error
     if problem.kind in (Kind.NO_CAMERA, Kind.BUSY, Kind.NOT_ALLOWED) and sys.platform != "win32":

@@ -40,6 +40,7 @@ def run_file(options: RunOptions) -> int:
     with open_source(options.source, start_s=options.start_s, end_s=common.end_s, every=common.every) as source:
         check_targets(options, source.info.path)
         rules = place_rules(common.analysis)
+        Places.of(rules).geometry((source.info.width, source.info.height))  # raises where they lie outside
         detector, scores = load_detector(common)
         return _run(options, source, Setup(detector, scores, rules))
 

@@ -57,7 +57,11 @@ class CountsCsv:
         except OSError as error:
             raise self._failure(error) from error
         self._table = csv.writer(self._file, lineterminator="\n")
-        self._write_row(COLUMNS)
+        try:
+            self._write_row(COLUMNS)
+        except OutputError:
+            self.close()
+            raise
 
     def write(self, detected: DetectedFrame) -> bool:
         """Add a row for each happening of one frame; True. Raises OutputError when it can't be written."""

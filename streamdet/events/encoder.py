@@ -47,12 +47,11 @@ class PictureEncoder:
         self._key_s = now_s if is_key else self._key_s
         self._last_s = now_s
         picture = self._fit(frame.picture)
-        before = picture.pts, picture.time_base, picture.pict_type
+        before = picture.pict_type
         picture.pts, picture.time_base = round((now_s - self._begin_s) / MICROSECONDS), MICROSECONDS
         picture.pict_type = PictureType.I if is_key else PictureType.NONE
         self._keep(self._stream.encode(picture))
-        # other outputs get the same picture
-        picture.pts, picture.time_base, picture.pict_type = before
+        picture.pict_type = before  # other encoders get the same picture; times they set themselves
 
     def flush(self) -> None:
         """Bring what the encoder still holds into the ring; the next picture begins anew."""

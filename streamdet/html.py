@@ -33,7 +33,7 @@ table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabu
 th, td { padding: .25rem .65rem .25rem 0; text-align: right; border-bottom: 1px solid var(--line) }
 th { color: var(--faint); font-weight: 600; white-space: nowrap }
 td:first-child { min-width: 8ch }
-th:first-child, td:first-child { text-align: left }
+th:first-child, td:first-child, .text { text-align: left }
 pre { background: var(--shade); padding: .75rem; border-radius: .4rem; overflow-x: auto; overflow-wrap: normal }
 details { margin: 1rem 0 } summary { cursor: pointer; font-weight: 600 }
 """
@@ -87,14 +87,19 @@ def data_url(content: bytes, suffix: str) -> str:
     return f"data:{MEDIA_TYPES[suffix]};base64,{base64.b64encode(content).decode()}"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Cells of plain text; the first column names the row."""
-    lines = [_row("th", head), *(_row("td", row) for row in rows)]
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> str:
+    """Cells of plain text; the first column names the row. That one, or the first `words`, are aligned to the left."""
+    lines = [_row("th", head, words), *(_row("td", row, words) for row in rows)]
     return '<div class="scroll">\n<table>\n' + "\n".join(lines) + "\n</table>\n</div>"
 
 
-def _row(tag: str, cells: Sequence[str]) -> str:
-    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+def _row(tag: str, cells: Sequence[str], words: int) -> str:
+    kinds = ["" if not 0 < place < words else ' class="text"' for place in range(len(cells))]
+    return (
+        "<tr>"
+        + "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>" for kind, cell in zip(kinds, cells, strict=True))
+        + "</tr>"
+    )
 
 
 def folded(summary: str, part: str) -> str:

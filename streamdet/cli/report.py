@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from streamdet.results.jsonl_reading import FrameLine
     from streamdet.results.page.gather import Gathered, View
     from streamdet.results.page.scenes import Still
+    from streamdet.types import Frame
 
 DETECTIONS_SUFFIX = ".jsonl"
 PICTURE_PX = 960
@@ -34,6 +35,13 @@ def report(
     receipt: Annotated[
         Path | None, typer.Option(help="The receipt of the run (run --report), to be shown too.", metavar="FILE")
     ] = None,
+    blur: Annotated[
+        str | None,
+        typer.Option(
+            help="Make these unrecognisable in the pictures, such as person. A run with --blur tells of itself.",
+            metavar="NAMES",
+        ),
+    ] = None,
     utc: Annotated[bool, typer.Option("--utc", help="Times of day in UTC, not in this machine's zone.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
@@ -49,7 +57,7 @@ def report(
     check_target(target, detections[0], overwrite=overwrite)
     run = None if receipt is None else _read_receipt(receipt)
     gathered = _gather(detections)
-    still, notes = _stills(gathered, clips)
+    still, notes = _stills(gathered, clips, _blurred(gathered, blur))
     page = build_page(gathered, colours=class_colours, still=still, zone=UTC if utc else None, run=run)
     _write(target, page)
     for sentence in [*gathered.flaws, *notes]:
@@ -79,8 +87,22 @@ def _gather(detections: Sequence[Path]) -> Gathered:
         return gather(detections, lambda frames: status.update(f"reading: {frames:,} frames"))
 
 
-def _stills(gathered: Gathered, clips: Sequence[Path]) -> tuple[Still, list[str]]:
+def _blurred(gathered: Gathered, names: str | None) -> tuple[str, ...]:
+    """Classes to blur: those that the run blurred, and those that are asked for. Raises UsageError for unknown ones."""
+    told = gathered.header.get("blur")
+    asked = [name.strip() for name in names.split(",") if name.strip()] if names else []
+    for name in asked:
+        if name not in gathered.class_names:
+            raise UsageError(
+                f"--blur {name}: the detections know {', '.join(gathered.class_names)}; choose among these"
+            )
+    return tuple(dict.fromkeys([*(told if isinstance(told, list) else []), *asked]))
+
+
+def _stills(gathered: Gathered, clips: Sequence[Path], blurred: tuple[str, ...]) -> tuple[Still, list[str]]:
     """What gives pictures, and a list that gets a sentence when some are missing.
+
+    Objects of the classes `blurred` are made unrecognisable in them.
 
     Raises UsageError when the clip is not the one of the detections, SourceError when it can't be read.
     """
@@ -109,12 +131,29 @@ def _stills(gathered: Gathered, clips: Sequence[Path]) -> tuple[Still, list[str]
             return None
         key = line.index, line.pts
         if key not in taken:
-            taken[key] = stills.at(line.pts * line.time_base, within_s=view.coverage.usual_interval_s / 2)
+            taken[key] = stills.at(
+                line.pts * line.time_base,
+                view.coverage.usual_interval_s / 2,
+                lambda frame: _blur(frame, line, blurred),
+            )
             if taken[key] is None and not notes:
                 notes.append(f"{clip} has no picture at {line.time_s:.3f} s; is it the clip that was detected in?")
         return taken[key]
 
     return still, notes
+
+
+def _blur(frame: Frame, line: FrameLine, classes: tuple[str, ...]) -> Frame:
+    """The frame, with what the line says of these classes made unrecognisable; all of it where it is damaged."""
+    from dataclasses import replace
+
+    from streamdet.types import DetectedFrame
+    from streamdet.video.blur import Blur
+
+    if not classes:
+        return frame
+    frame = replace(frame, damaged=frame.damaged or line.damaged)
+    return Blur(classes)(DetectedFrame(frame, line.detections, line.shown_mask)).frame
 
 
 def _read_receipt(path: Path) -> dict[str, Any]:

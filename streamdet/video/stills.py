@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import av
+from PIL import Image
 
 from streamdet.errors import SourceError
 from streamdet.types import Frame
@@ -32,8 +34,13 @@ class Stills:
         with open_source(path) as source:
             self.info = source.info
 
-    def at(self, time_s: Fraction, within_s: float) -> bytes | None:
-        """The first picture at `time_s` (the source's own time) or at most `within_s` later; None without one."""
+    def at(
+        self, time_s: Fraction, within_s: float, finish: Callable[[Frame], Frame] = lambda frame: frame
+    ) -> bytes | None:
+        """The first picture at `time_s` (the source's own time) or at most `within_s` later; None without one.
+
+        `finish` is given the frame and may return another one in its place, such as a blurred one.
+        """
         start_s = max(0.0, float(time_s - self.info.origin_s) - EARLY_S)
         try:
             with open_source(self._path, start_s=start_s) as source:
@@ -42,12 +49,13 @@ class Stills:
             return None
         if frame is None or not -2 * EARLY_S <= float(frame.pts * frame.time_base - time_s) <= within_s:
             return None
-        return self._jpeg(frame)
+        return self._jpeg(finish(frame))
 
     def _jpeg(self, frame: Frame) -> bytes:
         picture: av.VideoFrame = frame.picture
         scale = min(1.0, self._most_px / max(frame.width, frame.height))
-        image = picture.to_image(width=max(1, round(frame.width * scale)), height=max(1, round(frame.height * scale)))
+        width, height = (max(1, round(side * scale)) for side in (frame.width, frame.height))
+        rgb = picture.to_ndarray(format="rgb24", width=width, height=height)
         stream = io.BytesIO()
-        image.save(stream, "JPEG", quality=JPEG_QUALITY, optimize=True)
+        Image.fromarray(rgb).save(stream, "JPEG", quality=JPEG_QUALITY, optimize=True)
         return stream.getvalue()

@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from streamdet import html
-from streamdet.results.page.charts import Axis, bar_chart, count_chart, group, points_of, strip, ticks
+from streamdet.results.page.charts import Axis, Point, bar_chart, count_chart, group, points_of, strip, ticks
 from streamdet.results.page.clock import length
 from streamdet.results.page.gather import View
 from streamdet.results.page.places import Bay
 from streamdet.results.page.words import amount, listed, many, percent
 
 NOTHING = "–"
+FEW_BAYS = 24
+"""A longer table is folded."""
 
 
 def lines_section(view: View, axis: Axis) -> list[str]:
@@ -43,7 +45,7 @@ def lines_section(view: View, axis: Axis) -> list[str]:
         if line.in_counts or line.out_counts
     ]
     key = '<div class="key"><span><i class="in"></i>in (up)</span><span><i class="out"></i>out (down)</span></div>'
-    parts = [html.heading("Lines", 3), html.table(heads, rows)]
+    parts = [html.heading("Lines", 3), html.table(heads, rows, words=2)]
     return [*parts, key, group(axis, [], charts)] if charts else parts
 
 
@@ -52,7 +54,9 @@ def zones_section(view: View, axis: Axis) -> list[str]:
     zones = view.places.zones
     if not zones:
         return []
-    rows, charts, points = [], [], []
+    rows: list[list[str]] = []
+    charts: list[str] = []
+    points: list[Point] = []
     followed = any(zone.entered for zone in zones.values())
     for name, zone in zones.items():
         total = zone.over_time.totals()
@@ -61,13 +65,14 @@ def zones_section(view: View, axis: Axis) -> list[str]:
         if followed:
             stay = length(zone.stays_s / zone.stays) if zone.stays else NOTHING
             longest = length(zone.longest_s) if zone.stays else NOTHING
-            row += [_by_class(zone.entered), stay, longest]
+            row[1:1] = [_by_class(zone.entered)]
+            row += [stay, longest]
         rows.append(row)
         width_s, points = points_of(zone.over_time, 0, view.coverage.usual_interval_s)
         note = f"{amount(mean)} on average · {int(total.most[0]):,} at most"
         charts.append(count_chart(axis, width_s, points, name, "", note))
-    heads = ["zone", "in it on average", "at most"] + ["came in", "mean stay", "longest"] * followed
-    return [html.heading("Zones", 3), html.table(heads, rows), group(axis, points, charts)]
+    heads = ["zone"] + ["came in"] * followed + ["on average", "at most"] + ["mean stay", "longest"] * followed
+    return [html.heading("Zones", 3), html.table(heads, rows, words=1 + followed), group(axis, points, charts)]
 
 
 def bays_section(view: View, axis: Axis) -> list[str]:
@@ -82,22 +87,21 @@ def bays_section(view: View, axis: Axis) -> list[str]:
     mean = float(total.sums[0]) / total.frames if total.frames else 0.0
     width_s, points = points_of(view.places.occupied, 0, view.coverage.usual_interval_s)
     note = f"{amount(mean)} on average · {int(total.most[0]):,} at most, of {len(bays):,}"
-    chart = count_chart(axis, width_s, points, "occupied bays", "", note)
+    chart = count_chart(axis, width_s, points, "occupied bays", "", note, top=len(bays))
     key = "".join(f'<span><i class="{kind}"></i>{kind}</span>' for kind in ("occupied", "free", "unknown"))
     body = "".join(
         f"<tr><td>{escape(name)}</td><td class=wide>{strip(axis, bay.changes)}</td>"
-        f"<td>{_occupied(bay)}</td><td>{bay.changed:,}</td></tr>"
+        f"<td>{_occupied(bay, axis)}</td><td>{bay.changed:,}</td></tr>"
         for name, bay in bays.items()
     )
     head = "<tr><th>bay</th><th class=text>over time</th><th>occupied</th><th>changes</th></tr>"
     foot = f"<tr class=foot><td></td><td class=wide>{ticks(axis)}</td><td></td><td></td></tr>"
-    table = f'<div class="scroll"><table class="full">{head}{body}{foot}</table></div>'
+    table = f'<div class="key">{key}</div><div class="scroll"><table class="full">{head}{body}{foot}</table></div>'
     return [
         html.heading("Parking bays", 3),
         html.paragraph(now),
         group(axis, points, [chart]),
-        f'<div class="key">{key}</div>',
-        table,
+        table if len(bays) <= FEW_BAYS else html.folded(f"The {len(bays):,} bays over time", table),
     ]
 
 
@@ -122,20 +126,21 @@ def objects_section(view: View, axis: Axis, ways: str, level: int) -> list[str]:
         html.heading("Followed objects", level),
         '<p class="hint">Each object is counted once, from where it came into view to where it was lost.</p>',
         html.table(["class", "objects", "followed for (median)"], rows),
-        f"<figure>{ways}<figcaption>The ways of {_ways(len(objects.ways), objects.seen.total())}.</figcaption></figure>"
+        f"<figure>{ways}<figcaption>The ways of {_ways(len(objects.ways), objects.moved)}.</figcaption></figure>"
         if ways
         else "",
         html.folded(f"The {many(len(longest), 'object')} followed longest", html.table(heads, longest)),
     ]
 
 
-def _ways(drawn: int, seen: int) -> str:
-    return f"the {drawn:,} that went farthest, of {many(seen, 'object')}" if drawn < seen else many(seen, "object")
+def _ways(drawn: int, moved: int) -> str:
+    return f"{drawn:,} of {moved:,} objects that moved" if drawn < moved else f"{many(moved, 'object')} that moved"
 
 
-def _occupied(bay: Bay) -> str:
-    known_s = bay.seconds[True] + bay.seconds[False]
-    return percent(bay.seconds[True] / known_s) if known_s else NOTHING
+def _occupied(bay: Bay, axis: Axis) -> str:
+    seconds = bay.seconds(axis.gaps, axis.end_s)
+    known_s = seconds[True] + seconds[False]
+    return percent(seconds[True] / known_s) if known_s else NOTHING
 
 
 def _by_class(counts: Mapping[str, int]) -> str:

@@ -156,7 +156,7 @@ def _counts(view: View, axis: Axis, level: int) -> list[str]:
         parts.append(html.paragraph(f"No object of {listed(view.class_names, 12)} was found in any frame."))
         parts.append(group(axis, points, [count_chart(axis, width_s, points, "objects", "", "none")]))
         return parts
-    span = "picture" if view.pictures else length(width_s).removesuffix(".0 s") + (" s" if width_s < 9.95 else "")
+    span = "picture" if view.pictures else length(width_s)
     parts.append(
         f'<p class="hint">Line: how many at once on average, each {escape(span)}. Pale: the most in one frame.</p>'
     )

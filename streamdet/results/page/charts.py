@@ -62,7 +62,7 @@ class Point:
 
 def points_of(series: Series, column: int | None, usual_interval_s: float) -> tuple[float, list[Point]]:
     """Width of the bins in seconds, and mean and most of a column (None: of all together) in each."""
-    width_s, bins = series.bins(least_width_s=2 * usual_interval_s, most=MOST_POINTS)
+    width_s, bins = series.bins(least_width_s=usual_interval_s, most=MOST_POINTS)
     if column is None:
         rows = [(one, one.sums.sum(), one.peak_count) for _, one in bins]
     else:
@@ -72,12 +72,16 @@ def points_of(series: Series, column: int | None, usual_interval_s: float) -> tu
     ]
 
 
-def count_chart(axis: Axis, width_s: float, points: Sequence[Point], name: str, kind: str, note: str = "") -> str:
+def count_chart(
+    axis: Axis, width_s: float, points: Sequence[Point], name: str, kind: str, note: str = "", top: float = 0
+) -> str:
     """A row: name and numbers, and below them the mean as a line over the most as a pale area.
 
-    `kind` is a class of the style that gives the colour; `note` stands right of the name.
+    `kind` is a class of the style that gives the colour; `note` stands right of the name; `top` is the upper edge (0:
+    a round number that is high enough).
     """
-    top = nice_top(max((point.most for point in points), default=0.0))
+    top = top or nice_top(max((point.most for point in points), default=0.0))
+    dot = '<i class="dot"></i>' if kind else ""
     paths = []
     for part in _parts(axis, width_s, points):
         mean = [(axis.x(part[0].first_s), part[0].mean), *((axis.x(p.middle_s), p.mean) for p in part)]
@@ -89,7 +93,7 @@ def count_chart(axis: Axis, width_s: float, points: Sequence[Point], name: str, 
     label = f"{name} over time; {note}" if note else f"{name} over time"
     values = json.dumps([_short(point.mean) for point in points], separators=(",", ":"))
     return (
-        f'<div class="row {kind}"><div class="row-head"><span class="name"><i class="dot"></i>{escape(name)}</span>'
+        f'<div class="row {kind}"><div class="row-head"><span class="name">{dot}{escape(name)}</span>'
         f'<span class="note">{escape(note)}</span><output></output></div>\n'
         f'<div class="plot" role="img" aria-label="{escape(label)}" data-values="{escape(values)}">'
         f"{_svg(''.join(paths))}{bands(axis)}"

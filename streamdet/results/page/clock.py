@@ -26,7 +26,7 @@ class Clock:
     order: bool = False
     """Pictures of a folder: a moment is a picture's place, not a time."""
 
-    def moment(self, time_s: float, step_s: float = 1.0) -> str:
+    def moment(self, time_s: float, step_s: float = 1.0, *, with_day: bool = True) -> str:
         """`1:02:03`, `22:10:05`, `Wed 25 Nov 22:10`; with tenths where `step_s` is below a second."""
         if self.order:
             return f"no. {time_s:.0f}"
@@ -36,7 +36,7 @@ class Clock:
         # to a tenth first: 59.96 s must not become 59.10
         now = self._at(round(time_s, 1))
         text = now.strftime("%H:%M" if step_s >= 60 else "%H:%M:%S") + (f".{now.microsecond // 100_000}" * tenths)
-        return f"{now:%a} {now.day} {now:%b} {text}" if self.with_day else text
+        return f"{now:%a} {now.day} {now:%b} {text}" if self.with_day and with_day else text
 
     def span(self, begin_s: float, end_s: float) -> str:
         """From when to when, with the day where there is one."""
@@ -105,7 +105,7 @@ def _media(time_s: float, tenths: bool) -> str:
 def length(seconds: float) -> str:
     """How long something took, as people say it: `0.4 s`, `13 s`, `4 min 5 s`, `10 h 2 min`, `3 days 4 h`."""
     if seconds < 9.95:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
     whole = round(seconds)
     for size, name, part, part_name in ((86400, "day", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
         if whole >= size:

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from streamdet.results.jsonl_reading import FrameLine
+from streamdet.types import Detections
 
 LEAST_GAP_S = 2.0
 """Frames this far apart or less leave no gap."""
@@ -57,11 +58,10 @@ class Coverage:
         self._strides: Counter[int] = Counter()
         self._gaps: list[tuple[float, float]] = []
 
-    def add(self, line: FrameLine, time_s: float) -> None:
-        """Account for one frame."""
+    def add(self, line: FrameLine, shown: Detections, time_s: float) -> None:
+        """Account for one frame, of which `shown` counts."""
         self.frames += 1
         self.damaged += line.damaged
-        shown = line.shown
         self.boxes += len(shown)
         self.hidden += len(line.detections) - len(shown)
         self.bridged += int(shown.bridged.sum())

@@ -11,7 +11,7 @@ import numpy as np
 
 from streamdet.errors import DataError
 from streamdet.results.jsonl_reading import FrameLine, read_jsonl
-from streamdet.results.page.coverage import LEAST_GAP_S, Coverage
+from streamdet.results.page.coverage import Coverage
 from streamdet.results.page.heat import HeatGrid
 from streamdet.results.page.objects import Objects
 from streamdet.results.page.places import Places
@@ -61,14 +61,14 @@ class View:
         # what happened at places is gathered below; a frame that is kept as an example goes without
         kept = line if not line.scene_line else replace(line, scene_line={})
         self.pictures |= line.picture is not None
-        self.coverage.add(line, time_s)
+        self.coverage.add(line, shown, time_s)
         counts = np.bincount(shown.class_ids, minlength=len(self.class_names)).astype(np.int64)
         self.counts.add(time_s, counts, kept)
         self.heat.add(shown.boxes_xyxy, shown.class_ids)
         if len(shown) and bool((shown.track_ids >= 0).any()):
-            self.objects.add(line, time_s)
+            self.objects.add(shown, time_s)
         if line.scene_line:
-            self.places.add(line, time_s, LEAST_GAP_S)
+            self.places.add(line, time_s)
         if self.quietest is None or (len(shown) < self._fewest and not line.damaged):
             self.quietest, self._fewest = kept, len(shown)
 

@@ -90,7 +90,7 @@ def coloured(values: Float64Array, full: float) -> npt.NDArray[np.uint8]:
 
     Colours go with the square root: places that are passed a few times show beside those where things stand for long.
     """
-    share = np.sqrt(np.clip(smooth(values) / max(full, 1e-12), 0, 1))
+    share = np.sqrt(np.clip(smooth(smooth(values)) / max(full, 1e-12), 0, 1))
     rgb = np.stack([np.interp(share, _STOPS, _STOP_RGB[:, channel]) for channel in range(3)], -1)
     alpha = np.clip(share * 2.2, 0, 1) * 175
     alpha[share < 0.03] = 0

@@ -7,13 +7,14 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
-from streamdet.results.jsonl_reading import FrameLine
+from streamdet.types import Detections
 
 GONE_S = 60.0
 """A track that was not seen for so long has ended: its number does not come again."""
 MOST_POINTS = 48
 """Points of a way; when there are more every other one is left out, and from then on fewer are taken."""
 MOST_WAYS = 250
+"""Objects whose way is drawn, of those that moved."""
 MOST_LISTED = 25
 _RATIO = 1.05
 
@@ -25,19 +26,18 @@ class Track:
     track_id: int
     first_s: float
     last_s: float
+    frames: int = 0
+    """Frames in which it was."""
     votes: dict[int, int] = field(default_factory=dict)
     """Frames by class id."""
+    width_px: float = 0.0
+    """Of its first box."""
     bridged: int = 0
     """Frames in which it was not seen, and a tracker placed it."""
     points_xy: list[tuple[float, float]] = field(default_factory=list)
     """Bottom centre of its box, in pixels."""
     stride: int = 1
     """Of so many frames one is a point."""
-
-    @property
-    def frames(self) -> int:
-        """Frames in which it was."""
-        return sum(self.votes.values())
 
     @property
     def class_id(self) -> int:
@@ -57,15 +57,15 @@ class Track:
 
     def go_on(self, time_s: float, class_id: int, bridged: bool, point_xy: tuple[float, float]) -> None:
         """One more frame."""
-        frames = self.frames
         self.last_s = time_s
         self.votes[class_id] = self.votes.get(class_id, 0) + 1
         self.bridged += bridged
-        if frames % self.stride == 0:
+        if self.frames % self.stride == 0:
             if len(self.points_xy) >= MOST_POINTS:
                 del self.points_xy[1::2]
                 self.stride *= 2
             self.points_xy.append(point_xy)
+        self.frames += 1
 
 
 class Objects:
@@ -74,7 +74,8 @@ class Objects:
     Attributes:
         seen: tracks by class id.
         longest: those that lasted longest, longest first (after `finish`).
-        ways: those that moved farthest (after `finish`).
+        moved: how many moved by the width of their box or more.
+        ways: some of these (after `finish`).
     """
 
     def __init__(self) -> None:
@@ -84,20 +85,20 @@ class Objects:
         self._open: dict[int, Track] = {}
         self._durations: dict[int, Counter[int]] = {}
         self._by_time: list[tuple[float, int, Track]] = []
-        self._by_reach: list[tuple[float, int, Track]] = []
+        self.moved = 0
+        self._drawn: list[tuple[float, int, Track]] = []
         self._number = 0
         self._looked_s = -math.inf
 
-    def add(self, line: FrameLine, time_s: float) -> None:
+    def add(self, shown: Detections, time_s: float) -> None:
         """Follow the objects of one frame; those without a track are passed over."""
-        shown = line.shown
         rows = (shown.track_ids.tolist(), shown.class_ids.tolist(), shown.bridged.tolist(), shown.boxes_xyxy.tolist())
         for track_id, class_id, bridged, (left, _, right, bottom) in zip(*rows, strict=True):
             if track_id < 0:
                 continue
             track = self._open.get(track_id)
             if track is None:
-                track = self._open[track_id] = Track(track_id, time_s, time_s)
+                track = self._open[track_id] = Track(track_id, time_s, time_s, width_px=right - left)
             track.go_on(time_s, class_id, bridged, ((left + right) / 2, bottom))
         # a clock that was set back: look again at once
         if not 0 <= time_s - self._looked_s < GONE_S / 2:
@@ -111,7 +112,7 @@ class Objects:
             self._end(track)
         self._open.clear()
         self.longest = [track for _, _, track in sorted(self._by_time, key=lambda entry: (-entry[0], -entry[1]))]
-        self.ways = [track for _, _, track in sorted(self._by_reach, key=lambda entry: (-entry[0], -entry[1]))]
+        self.ways = [track for _, _, track in sorted(self._drawn, key=lambda entry: -entry[1])]
 
     def median_s(self, class_id: int) -> float:
         """Seconds that half of a class's objects were followed for, to 5 %."""
@@ -129,10 +130,15 @@ class Objects:
         self._durations.setdefault(track.class_id, Counter())[step] += 1
         self._number -= 1  # among equals the first one stays
         _keep(self._by_time, MOST_LISTED, (track.lasted_s, self._number, track))
-        _keep(self._by_reach, MOST_WAYS, (track.reach_px, self._number, track))
+        if track.reach_px >= track.width_px:
+            self.moved += 1
+            # the same ones in every report of a file, and yet no kind of way preferred
+            _keep(self._drawn, MOST_WAYS, (self._number * _SHUFFLE % 1.0, self._number, track))
 
 
 _NO_TIME = -10_000
+_SHUFFLE = 0.6180339887498949
+"""Multiples of the golden ratio, without their whole parts, are spread evenly."""
 
 
 def _keep(heap: list[tuple[float, int, Track]], most: int, entry: tuple[float, int, Track]) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from streamdet.results.jsonl_reading import FrameLine
+from streamdet.results.page.coverage import Gap
 from streamdet.results.page.series import Series
 
 MOST_CHANGES = 4000
-"""Of a bay; later ones are counted, and not drawn."""
+"""Of a bay; later ones are counted, and not drawn, and its times are those up to there."""
 
 
 @dataclass(slots=True)
@@ -51,8 +52,6 @@ class Bay:
     changed: int = 0
     """Times that it became occupied or free after the first time that was known."""
     state: bool | None = None
-    seconds: dict[bool | None, float] = field(default_factory=lambda: {True: 0.0, False: 0.0, None: 0.0})
-    """By state, without gaps."""
 
     def set(self, time_s: float, state: bool | None) -> None:
         """It is in this state now."""
@@ -62,6 +61,17 @@ class Bay:
         self.state = state
         if len(self.changes) < MOST_CHANGES:
             self.changes.append((time_s, state))
+
+    def seconds(self, gaps: Sequence[Gap], end_s: float) -> dict[bool | None, float]:
+        """Seconds in each state up to `end_s`, without gaps."""
+        found: dict[bool | None, float] = {True: 0.0, False: 0.0, None: 0.0}
+        if len(self.changes) == MOST_CHANGES:
+            end_s = self.changes[-1][0]
+        ends_s = [time_s for time_s, _ in self.changes[1:]] + [end_s]
+        for (begin_s, state), until_s in zip(self.changes, ends_s, strict=True):
+            gone_s = sum(max(0.0, min(gap.end_s, until_s) - max(gap.begin_s, begin_s)) for gap in gaps)
+            found[state] += max(0.0, until_s - begin_s - gone_s)
+        return found
 
 
 class Places:
@@ -79,18 +89,13 @@ class Places:
         self.zones: dict[str, Zone] = {}
         self.bays: dict[str, Bay] = {}
         self.occupied = Series(1)
-        self._before_s: float | None = None
 
     def __bool__(self) -> bool:
         return bool(self.lines or self.zones or self.bays)
 
-    def add(self, line: FrameLine, time_s: float, longest_step_s: float) -> None:
-        """Take in a frame; what is more than `longest_step_s` after the one before leaves a gap."""
+    def add(self, line: FrameLine, time_s: float) -> None:
+        """Take in a frame."""
         scene = line.scene_line
-        step_s = 0.0 if self._before_s is None else time_s - self._before_s
-        self._before_s = time_s
-        if not scene:
-            return
         for name in scene.get("lines", {}):
             self.lines.setdefault(name, Line())
         for name, counts in scene.get("zones", {}).items():
@@ -98,10 +103,11 @@ class Places:
             zone.over_time.add(time_s, np.array([sum(counts.values())], np.int64))
         bays = scene.get("bays", {})
         for name, state in bays.items():
-            bay = self.bays.setdefault(name, Bay())
-            if bay.changes and 0 < step_s <= longest_step_s:
-                bay.seconds[bay.state] += step_s
-            bay.set(time_s, state)
+            bay = self.bays.get(name)
+            if bay is None:
+                bay = self.bays[name] = Bay()
+            if state is not bay.state or not bay.changes:
+                bay.set(time_s, state)
         if bays:
             self.occupied.add(time_s, np.array([sum(state is True for state in bays.values())], np.int64))
         for happening in scene.get("happenings", []):

@@ -50,7 +50,7 @@ def account(gathered: Gathered, axes: Sequence[Axis], run: Mapping[str, Any] | N
     views = gathered.views
     parts = [html.heading("What was covered, and what was not")]
     parts.append(_sentences(gathered.flaws) if gathered.flaws else "")
-    heads = ["", *(view.name for view in views)]
+    heads = ["", *(view.name for view in views)] if len(views) > 1 else ["", ""]
     rows = [[name, *cells] for name, cells in _rows(views, axes) if any(cell not in ("", "0") for cell in cells)]
     parts.append(html.table(heads, rows))
     for view, axis in zip(views, axes, strict=True):
@@ -85,10 +85,7 @@ def _rows(views: Sequence[View], axes: Sequence[Axis]) -> list[tuple[str, list[s
             [clock.moment(cover.last_s) if cover.frames else "" for cover, clock in zip(covers, clocks, strict=True)],
         ),
         ("length", ["" if view.pictures else length(view.coverage.span_s) for view in views]),
-        (
-            "usual distance of frames",
-            ["" if view.pictures else f"{view.coverage.usual_interval_s:.3g} s" for view in views],
-        ),
+        ("frames per second", ["" if view.pictures else _rate(view.coverage.usual_interval_s) for view in views]),
         ("every so many frames", [str(cover.every) if cover.every > 1 else "" for cover in covers]),
         ("gaps", [f"{len(cover.gaps):,}" for cover in covers]),
         ("time without frames", [length(s) if s else "" for s in gone]),
@@ -107,6 +104,12 @@ def _rows(views: Sequence[View], axes: Sequence[Axis]) -> list[tuple[str, list[s
         ("of these not seen, bridged by tracking", [f"{cover.bridged:,}" for cover in covers]),
         ("weaker boxes kept in the file", [f"{cover.hidden:,}" for cover in covers]),
     ]
+
+
+def _rate(interval_s: float) -> str:
+    if not interval_s:
+        return ""
+    return f"{1 / interval_s:.3g}" if interval_s < 2 else f"one every {length(interval_s)}"
 
 
 def _gap(gap: Gap, axis: Axis) -> list[str]:
@@ -137,6 +140,4 @@ def _of_run(run: Mapping[str, Any]) -> list[str]:
 
 
 def _sentences(sentences: Sequence[str]) -> str:
-    return (
-        "<ul>" + "".join(f"<li>{escape(sentence[:1].upper() + sentence[1:])}.</li>" for sentence in sentences) + "</ul>"
-    )
+    return "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences) + "</ul>"

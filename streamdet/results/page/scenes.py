@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Sequence
 from html import escape
 
@@ -62,15 +63,19 @@ def shots(view: View, axis: Axis, moments: Sequence[Busy], still: Still) -> str:
     figures = []
     for busy in moments:
         step_s = busy.end_s - busy.begin_s
-        counts = np.bincount(busy.peak.shown.class_ids, minlength=len(view.class_names))
-        present = [(int(count), name) for count, name in zip(counts, view.class_names, strict=True) if count]
-        seen = listed(f"{count} {name}" for count, name in sorted(present, key=lambda item: -item[0]))
+        counts = np.bincount(busy.peak.shown.class_ids, minlength=len(view.class_names)).tolist()
+        ranked = [k for k in np.argsort([-count for count in counts], kind="stable").tolist() if counts[k]]
+        chips = [
+            f'<span class="k{k}"><i class="dot"></i>{escape(view.class_names[k])} {counts[k]}</span>' for k in ranked
+        ]
         when = axis.clock.moment(busy.begin_s, step_s)
-        at = axis.clock.moment(busy.peak_s, min(1.0, step_s))
-        picture = scene(view, still(view, busy.peak), drawing(view, boxes(busy.peak)), f"{seen} at {at}")
+        at = axis.clock.moment(busy.peak_s, min(1.0, step_s), with_day=False)
+        seen = listed(f"{view.class_names[k]} {counts[k]}" for k in ranked)
+        picture = scene(view, still(view, busy.peak), drawing(view, boxes(busy.peak)), f"{at}: {seen}")
+        at_peak = f"; here {at}" if at != when else ""
         figures.append(
-            f"<figure>{picture}<figcaption><strong>{escape(when)}</strong> · {amount(busy.mean)} at once on average<br>"
-            f"here, at {escape(at)}: {escape(seen)}</figcaption></figure>"
+            f"<figure>{picture}<figcaption><strong>{escape(when)}</strong> · {amount(busy.mean)} at once on average"
+            f'{escape(at_peak)}<span class="chips">{"".join(chips)}</span></figcaption></figure>'
         )
     return f'<div class="shots">{"".join(figures)}</div>'
 
@@ -91,7 +96,7 @@ def heat_map(view: View, number: int, jpeg: bytes | None) -> str:
             buttons.append(f'<input type="radio" name="heat-{number}" id="{identity}"{checked}>')
             buttons.append(f'<label for="{identity}">{escape(name)}</label>')
         images.append(f'<img alt="" src="{html.data_url(_png(coloured(values, full)), ".png")}">')
-        scales.append(f'<div class="scale"><span>0</span><i></i><span>{amount(full)} at once on average</span></div>')
+        scales.append(f'<div class="scale"><span>0</span><i></i><span>{amount(full)} at once</span></div>')
     alone = "" if buttons else " alone"
     picture = scene(view, jpeg, f'<div class="heats">{"".join(images)}</div>', "where objects were", dim=True)
     return f'<div class="choice{alone}">{"".join(buttons)}{picture}<div class="scales">{"".join(scales)}</div></div>'
@@ -115,12 +120,14 @@ def place_map(view: View, jpeg: bytes | None) -> str:
     width, height = view.canvas_wh
     shapes, labels = [], []
     for kind, named in view.geometry.items():
-        for name, points in named.items():
-            text = " ".join(f"{x:g},{y:g}" for x, y in points)
+        for name, given in named.items():
+            # headers of live runs tell points as the user gave them: pixels, or shares of the picture
+            shares = all(value <= 1 for point in given for value in point)
+            points = [(x * width, y * height) if shares else (x, y) for x, y in given]
             if kind == "lines" and len(points) == 2:
-                (x1, y1), (x2, y2) = points
-                shapes.append(f'<line class="place" x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}"/>')
+                shapes.append(_line(*points, arrow_px=width / 36))
             else:
+                text = " ".join(f"{x:g},{y:g}" for x, y in points)
                 shapes.append(f'<polygon class="{_state(view, name) if kind == "bays" else "zone"}" points="{text}"/>')
             x, y = (sum(values) / len(points) for values in zip(*points, strict=True))
             small = " small" if kind == "bays" else ""
@@ -130,6 +137,20 @@ def place_map(view: View, jpeg: bytes | None) -> str:
     if not shapes:
         return ""
     return scene(view, jpeg, drawing(view, "".join(shapes)) + "".join(labels), "lines, zones and bays", dim=True)
+
+
+def _line(begin_xy: tuple[float, float], end_xy: tuple[float, float], arrow_px: float) -> str:
+    """A line, and an arrow across it that points to where "in" is: the right of who walks along it."""
+    (x1, y1), (x2, y2) = begin_xy, end_xy
+    long = math.hypot(x2 - x1, y2 - y1) or 1.0
+    along_x, along_y = (x2 - x1) / long * arrow_px, (y2 - y1) / long * arrow_px
+    foot_x, foot_y = x1 + (x2 - x1) / 5, y1 + (y2 - y1) / 5
+    tip_x, tip_y = foot_x - along_y, foot_y + along_x
+    back_x, back_y = tip_x + along_y * 0.4, tip_y - along_x * 0.4
+    head = [(back_x + along_x * 0.35, back_y + along_y * 0.35), (tip_x, tip_y)]
+    head.append((back_x - along_x * 0.35, back_y - along_y * 0.35))
+    arrow = f"M{foot_x:.1f} {foot_y:.1f}L{tip_x:.1f} {tip_y:.1f}M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in head)
+    return f'<line class="place" x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}"/><path class="arrow" d="{arrow}"/>'
 
 
 def _state(view: View, bay: str) -> str:

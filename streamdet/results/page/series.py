@@ -16,7 +16,7 @@ from streamdet.results.jsonl_reading import FrameLine
 
 Int64Array = npt.NDArray[np.int64]
 
-WIDTHS_S = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600, 21600, 86400, 604800)
+WIDTHS_S = (0.1, 0.2, 1, 5, 10, 30, 60, 300, 600, 1800, 3600, 21600, 86400, 604800)
 """Widths of bins in seconds; each divides the next, so that bins can be joined."""
 MOST_BINS = 2048
 

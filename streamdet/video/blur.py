@@ -165,7 +165,8 @@ def _outermost(boxes: Float32Array) -> Float32Array:
     """Those boxes (N, 4) that don't lie within another one, whose cells are larger."""
     within = np.all(boxes[:, None, :2] >= boxes[None, :, :2], -1) & np.all(boxes[:, None, 2:] <= boxes[None, :, 2:], -1)
     within &= ~(within.T & np.tri(len(boxes), dtype=np.bool_).T)  # of two equal ones the first stays
-    return boxes[~within.any(1)]
+    outermost: Float32Array = boxes[~within.any(1)]
+    return outermost
 
 
 def _pixelate(planes: Planes, box: Sequence[float], *, whole: bool = False) -> None:

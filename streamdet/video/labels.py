@@ -52,8 +52,13 @@ class LabelPen:
         return lettering.rows, columns if label.percent < 0 else columns + lettering.number_width
 
     def draw(self, planes: Planes, label: Label, x: int, y: int) -> None:
-        """Put a label's top left pixel at (x, y), or as near to it as lets all of it be inside the picture."""
+        """Put a label's top left pixel at (x, y), or as near to it as lets all of it be inside the picture.
+
+        Nothing is drawn where the picture is smaller than the label.
+        """
         rows, columns = self.size(label)
+        if rows > planes.height or columns > planes.width:
+            return
         x, y = max(0, min(x, planes.width - columns)), max(0, min(y, planes.height - rows))
         name, percent, font_px, plate = label
         self._draw_part(planes, _Part(name, False, percent < 0, font_px, plate), x, y)

@@ -15,6 +15,8 @@ import numpy.typing as npt
 from streamdet.video.planes import Bytes, Coder, Planes, Rgb
 
 Points = npt.NDArray[np.float32]
+Placed = npt.NDArray[np.int32]
+"""(M, 2) points of a canvas, in OpenCV's way of counting."""
 Window = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels, the last two excluded."""
 _SUBPIXEL_BITS = 4
@@ -36,21 +38,26 @@ class Canvas:
         self.pixels: Bytes = np.zeros((rows, columns, 4), np.uint8)
         """(rows, columns, 4) uint8: cover, and Y, U and V times cover / 255."""
 
-    def line(self, paths: Sequence[Points], rgb: Rgb, opacity: float, width_px: float, *, closed: bool = False) -> None:
-        """Draw anti-aliased lines; each path is (M, 2) x, y in pixels of the picture."""
-        width = max(1, round(width_px * self._zoom))
-        placed = [self._placed(path) for path in paths]
-        cv2.polylines(self.pixels, placed, closed, self._ink(rgb, opacity), width, cv2.LINE_AA, _SUBPIXEL_BITS)
-
-    def fill(self, polygon: Points, rgb: Rgb, opacity: float) -> None:
-        """Fill a polygon (M, 2) x, y in pixels of the picture; its edge is left to `line`."""
-        cv2.fillPoly(self.pixels, [self._placed(polygon)], self._ink(rgb, opacity), cv2.LINE_8, _SUBPIXEL_BITS)
-
-    def _placed(self, path: Points) -> npt.NDArray[np.int32]:
+    def placed(self, points: Points) -> Placed:
+        """Points (M, 2) x, y in pixels of the picture as `line` and `fill` take them."""
         # OpenCV counts from the middle of the first pixel, we from its corner
-        inside = np.clip(path * np.float32(self._zoom) - np.float32(0.5), -_FAR_PX, _FAR_PX)
-        placed: npt.NDArray[np.int32] = np.rint(inside * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+        inside = np.clip(points * np.float32(self._zoom) - np.float32(0.5), -_FAR_PX, _FAR_PX)
+        placed: Placed = np.rint(inside * (1 << _SUBPIXEL_BITS)).astype(np.int32)
         return placed
+
+    def line(self, paths: Sequence[Placed], rgb: Rgb, opacity: float, width_px: float, *, closed: bool = False) -> None:
+        """Draw anti-aliased lines; `width_px` in pixels of the picture."""
+        width = max(1, round(width_px * self._zoom))
+        cv2.polylines(self.pixels, paths, closed, self._ink(rgb, opacity), width, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+    def fill(self, polygon: Placed, rgb: Rgb, opacity: float) -> None:
+        """Fill a polygon; its edge is left to `line`."""
+        cv2.fillPoly(self.pixels, [polygon], self._ink(rgb, opacity), cv2.LINE_8, _SUBPIXEL_BITS)
+
+    def clear(self, window: Window) -> None:
+        """Make it empty again there."""
+        x0, y0, x1, y1 = (round(edge * self._zoom) for edge in _even(window, self.pixels.shape, round(1 / self._zoom)))
+        self.pixels[y0:y1, x0:x1] = 0
 
     def _ink(self, rgb: Rgb, opacity: float) -> tuple[float, float, float, float]:
         y, u, v = (round(value * opacity) for value in self._coder.yuv(rgb))

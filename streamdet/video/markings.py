@@ -99,31 +99,31 @@ class MarkingPen:
         return Layer(canvas, window_of(np.concatenate(outlines), 14 * self._line_px + 4))
 
     def _outline(self, canvas: Canvas, polygon: Points, rgb: Rgb, opacity: float) -> None:
-        canvas.fill(polygon, rgb, opacity)
-        canvas.line([polygon], rgb, 0.85, self._line_px * 0.75, closed=True)
+        placed = canvas.placed(polygon)
+        canvas.fill(placed, rgb, opacity)
+        canvas.line([placed], rgb, 0.85, self._line_px * 0.75, closed=True)
 
     def _gate(self, canvas: Canvas, line: LineState) -> None:
         """The line with a knob at each end, and an arrow from its middle towards "in"."""
         path = np.asarray(line.points_xy, np.float32)
         inwards, size = self._inwards(path)
-        along, middle = inwards[::-1] * np.float32((1, -1)), path.mean(0)
-        shaft = np.stack((middle, middle + inwards * np.float32(1.4 * size)))
-        head = middle + np.stack(
-            (inwards * np.float32(2.4 * size), *(inwards * size + way * size for way in (along, -along)))
-        )
-        knobs = [_circle(end, 1.4 * self._line_px) for end in path]
-        canvas.line([path, shaft], _RIM_RGB, _RIM_OPACITY, self._line_px * 2.4)
-        canvas.line([head, *knobs], _RIM_RGB, _RIM_OPACITY, self._line_px * 1.2, closed=True)
-        canvas.line([path, shaft], LINE_RGB, 1.0, self._line_px * 1.3)
-        for shape in (head, *knobs):
+        x, y = (inwards * size).tolist()
+        arrow = np.array([(0, 0), (1.4 * x, 1.4 * y), (x + y, y - x), (2.4 * x, 2.4 * y), (x - y, y + x)], np.float32)
+        arrow += path.mean(0)
+        strokes = [canvas.placed(path), canvas.placed(arrow[:2])]
+        shapes = [canvas.placed(arrow[2:]), *(canvas.placed(_circle(end, 1.4 * self._line_px)) for end in path)]
+        canvas.line(strokes, _RIM_RGB, _RIM_OPACITY, self._line_px * 2.4)
+        canvas.line(shapes, _RIM_RGB, _RIM_OPACITY, self._line_px * 1.2, closed=True)
+        canvas.line(strokes, LINE_RGB, 1.0, self._line_px * 1.3)
+        for shape in shapes:
             canvas.fill(shape, LINE_RGB, 1.0)
 
-    def _inwards(self, path: Points) -> tuple[Points, np.float32]:
+    def _inwards(self, path: Points) -> tuple[Points, float]:
         """The way "in" across a line, (2,) of length 1, and how large its arrow is in pixels."""
         x, y = (path[1] - path[0]).tolist()
         length = math.hypot(x, y) or 1.0
         # to the right of the way, as y runs down
-        return np.array((-y, x), np.float32) / np.float32(length), np.float32(min(5 * self._line_px, length / 5))
+        return np.array((-y / length, x / length), np.float32), min(5 * self._line_px, length / 5)
 
 
 def told_counts(counts: Mapping[str, int]) -> str:
@@ -158,5 +158,6 @@ def _top(polygon: Points) -> Points:
 
 
 def _circle(middle: Points, radius: float) -> Points:
-    angles = np.linspace(0, 2 * np.pi, 16, endpoint=False, dtype=np.float32)
-    return middle + np.float32(radius) * np.stack((np.cos(angles), np.sin(angles)), 1)
+    angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    points: Points = (np.stack((np.cos(angles), np.sin(angles)), 1) * radius + middle).astype(np.float32)
+    return points

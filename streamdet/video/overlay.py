@@ -139,8 +139,6 @@ class _Style:
                 rows, columns = self._labels.size(label)
             if side < 0.5 * columns:
                 return
-        if rows > planes.height or columns > planes.width:
-            return
         reach = self._line.width / 2
         y = math.floor(top + reach + 0.5) - rows  # it stands on the box's line
         if y < 0:
@@ -150,7 +148,5 @@ class _Style:
     def draw_badge(self, planes: Planes, text: str) -> None:
         """In the top right corner, where cameras seldom print their clock."""
         label = Label(text, -1, self._font_px, _BADGE_RGB)
-        rows, columns = self._labels.size(label)
-        if rows <= planes.height and columns <= planes.width:
-            margin = round(self._font_px * 0.6)
-            self._labels.draw(planes, label, planes.width - columns - margin, margin)
+        margin = round(self._font_px * 0.6)
+        self._labels.draw(planes, label, planes.width - self._labels.size(label)[1] - margin, margin)

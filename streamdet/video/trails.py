@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from itertools import pairwise
 
 import numpy as np
 
-from streamdet.video.layer import Canvas, Layer, Points, Window, window_of
+from streamdet.video.layer import Canvas, Layer, Placed, Points, window_of
 from streamdet.video.planes import Coder, Planes, Rgb
 
-_STEPS = 8
+_STEPS = 6
 """Pieces of a trail, each less opaque than the newer one."""
-_MOST_POINTS = 4 * _STEPS + 1
+_MOST_POINTS = 3 * _STEPS + 1
 """Points of a trail that are drawn."""
+_PIECES = {
+    points: [
+        (step, (points - 1) * step // _STEPS, (points - 1) * (step + 1) // _STEPS + 1)
+        for step in range(_STEPS)
+        if (points - 1) * step // _STEPS < (points - 1) * (step + 1) // _STEPS
+    ]
+    for points in range(2, _MOST_POINTS + 1)
+}
+"""Of a trail of so many points: (step of age, first point, end) of each piece; it begins where the last one ends."""
 _OLD_OPACITY, _NEW_OPACITY = 0.1, 0.95
+_WIDTH = 0.8
+"""Of the lines of boxes; the coarse canvas softens it. Up to 1080 lines it is one pixel there, which is fast."""
 _LEAST_SPAN = 0.02
 """An object that moved less than this, as a share of the picture's shorter side, has no trail: it would be a blot."""
 
@@ -32,39 +42,43 @@ class TrailPen:
 
     def draw(self, planes: Planes, trails: Mapping[int, Points], colours: Mapping[int, Rgb]) -> None:
         """Draw the trails, (M, 2) x, y in pixels and oldest first, of the track ids that have a colour."""
-        pieces: dict[tuple[Rgb, int], list[Points]] = defaultdict(list)
-        drawn = []
-        for track_id, rgb in colours.items():
-            points = self._thinned(trails.get(track_id))
-            if points is None:
-                continue
-            drawn.append(points)
-            ends = [(len(points) - 1) * step // _STEPS for step in range(_STEPS + 1)]
-            for step, (start, end) in enumerate(pairwise(ends)):
-                if end > start:
-                    pieces[rgb, step].append(points[start : end + 1])
-        if not drawn:
+        walked = _walked(
+            {track_id: trails[track_id] for track_id in colours if track_id in trails}, self._least_span_px
+        )
+        if not walked:
             return
-        window = self._clipped(window_of(np.concatenate(drawn), 2 * self._line_px + 4))
-        x0, y0, x1, y1 = window
-        if x1 <= x0 or y1 <= y0:
+        ends = np.cumsum([len(points) for points in walked.values()]).tolist()
+        every = np.concatenate(list(walked.values()))
+        x0, y0, x1, y1 = window_of(every, 2 * self._line_px + 4)
+        window = max(0, x0), max(0, y0), min(self._width, x1), min(self._height, y1)
+        if window[2] <= window[0] or window[3] <= window[1]:
             return
-        for (rgb, step), paths in sorted(pieces.items(), key=lambda item: item[0][1]):  # newer ones over older ones
+        placed = self._canvas.placed(every)
+        pieces: dict[tuple[int, Rgb], list[Placed]] = defaultdict(list)
+        for track_id, start, end in zip(walked, [0, *ends], ends, strict=False):
+            _cut(placed[start:end], colours[track_id], pieces)
+        for step, rgb in sorted(pieces):  # newer ones over older ones
             opacity = _OLD_OPACITY + (_NEW_OPACITY - _OLD_OPACITY) * step / (_STEPS - 1)
-            self._canvas.line(paths, rgb, opacity, self._line_px)
+            self._canvas.line(pieces[step, rgb], rgb, opacity, _WIDTH * self._line_px)
         Layer.of_coarse(self._canvas, window).onto(planes)
-        self._canvas.pixels[y0 // 2 : (y1 + 3) // 2, x0 // 2 : (x1 + 3) // 2] = 0
+        self._canvas.clear(window)
 
-    def _thinned(self, points: Points | None) -> Points | None:
-        """Every so many points, the newest one among them; None for an object that stood."""
-        if points is None or len(points) < 2:
-            return None
-        near, far = points.min(0), points.max(0)
-        if not max(far - near) >= self._least_span_px:  # true for NaN, too
-            return None
-        every = -(-(len(points) - 1) // (_MOST_POINTS - 1))
-        return points[(len(points) - 1) % every :: every]
 
-    def _clipped(self, window: Window) -> Window:
-        x0, y0, x1, y1 = window
-        return max(0, x0), max(0, y0), min(self._width, x1), min(self._height, y1)
+def _walked(trails: Mapping[int, Points], least_span_px: float) -> dict[int, Points]:
+    """The trails of objects that did not just stand."""
+    long = {track_id: points for track_id, points in trails.items() if len(points) >= 2}
+    if not long:
+        return {}
+    starts = np.cumsum([0, *(len(points) for points in long.values())])[:-1]
+    every = np.concatenate(list(long.values()))
+    span = np.maximum.reduceat(every, starts) - np.minimum.reduceat(every, starts)
+    moved = (span.max(1) >= least_span_px).tolist()  # false for NaN, too
+    return {track_id: points for (track_id, points), far in zip(long.items(), moved, strict=True) if far}
+
+
+def _cut(trail: Placed, rgb: Rgb, into: dict[tuple[int, Rgb], list[Placed]]) -> None:
+    """Every so many points of a trail, the newest one among them, in pieces by age."""
+    every = -(-(len(trail) - 1) // (_MOST_POINTS - 1))
+    trail = np.ascontiguousarray(trail[(len(trail) - 1) % every :: every])
+    for step, start, end in _PIECES[len(trail)]:
+        into[step, rgb].append(trail[start:end])

@@ -161,6 +161,8 @@ class RunReport:
     """What was made unrecognisable; empty where nobody asked."""
     blurred: str = ""
     """The same in a line."""
+    events: Mapping[str, object] = field(default_factory=dict)
+    """How many there were, and who has got them; empty where nobody asked."""
     media_s: float = 0.0
     """Seconds of the source that the detections cover."""
     wall_s: float = 0.0
@@ -232,6 +234,7 @@ class RunReport:
             "lost_at_s": [_rounded(moment_s) for moment_s in self.lost_at_s],
             **({"places": dict(self.places)} if self.places else {}),
             **({"blurred": dict(self.blurring)} if self.blurring else {}),
+            **({"events": dict(self.events)} if self.events else {}),
             "media_s": _rounded(self.media_s),
             "wall_s": _rounded(self.wall_s),
             "fps": _rounded(self.fps),

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Protocol
 from streamdet.cli.analysing import (
     Scores,
     by_class,
+    known_classes,
     make_analysis,
     place_rules,
     scores_for,
     told_kept,
     told_tracking,
 )
+from streamdet.cli.eventing import Events, check_events
 from streamdet.errors import StreamdetError, UsageError
 from streamdet.options import CommonOptions, RunOptions
 from streamdet.results.places import PlaceRules, Places
@@ -42,7 +44,13 @@ def run_file(options: RunOptions) -> int:
         rules = place_rules(common.analysis)
         Places.of(rules).geometry((source.info.width, source.info.height))  # raises where they lie outside
         detector, scores = load_detector(common)
-        return _run(options, source, Setup(detector, scores, rules))
+        asked = check_events(common.events, os.environ, {source.info.name: rules}, known_classes(detector.card))
+        events = None if common.events is None or asked is None else Events(common.events, asked)
+        try:
+            return _run(options, source, Setup(detector, scores, rules, events))
+        finally:
+            if events is not None:
+                events.desk.close()
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,7 @@ class Setup:
     detector: Detector
     scores: Scores
     rules: PlaceRules
+    events: Events | None
 
 
 def _run(options: RunOptions, source: Source, setup: Setup) -> int:
@@ -89,12 +98,18 @@ def _run(options: RunOptions, source: Source, setup: Setup) -> int:
     with RunDisplay(report, source) as display, stop_on_signals(pipeline):
         try:
             pipeline.run(display.update)
+            if setup.events is not None:
+                setup.events.desk.finish()
         except BaseException as failure:
             error = failure
     steps.tell(report)
+    if setup.events is not None:
+        report.events = setup.events.told()
+        report.notes += setup.events.news()
+        report.outputs.append(setup.events.folder)
     take_account(report, source, to_its_end=error is None and pipeline.stop_reason is None)
     for sink in sinks:
-        report.notes += getattr(getattr(sink, "writer", None), "notes", [])
+        report.notes += getattr(getattr(sink, "writer", None) or getattr(sink, "recorder", None), "notes", [])
     interrupted = pipeline.stop_reason if error is None else None
     report.conclude(error=error, interrupted_by=interrupted, ended_early=source.ended_early())
     exit_code = report.exit_code(common.strict)
@@ -184,6 +199,7 @@ def open_sinks(options: RunOptions, source: Source, setup: Setup, report: RunRep
 
     common, info, card = options.common, source.info, setup.detector.card
     sinks: list[Sink] = []
+    overlay = Overlay(card.class_names)
     path = options.video_path
     if path is not None:
         writer = VideoWriter(
@@ -194,9 +210,11 @@ def open_sinks(options: RunOptions, source: Source, setup: Setup, report: RunRep
             overwrite=common.overwrite,
             quality=common.quality,
         )
-        sinks.append(AnnotatedVideo(writer, Overlay(card.class_names), report.stage("draw"), report.stage("encode")))
+        sinks.append(AnnotatedVideo(writer, overlay, report.stage("draw"), report.stage("encode")))
         report.frames.written = 0
         report.outputs.append(str(path))
+    if setup.events is not None:  # before the JSON lines: these never say more than was told
+        sinks.append(setup.events.file_sink(info, overlay, common.analysis, again=options.resume))
     if common.jsonl is not None:
         sinks.append(JsonlWriter(common.jsonl, header=header_of(options, source, setup), overwrite=common.overwrite))
         report.outputs.append(common.jsonl)

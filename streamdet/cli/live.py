@@ -16,6 +16,7 @@ from streamdet.video.live.status import SourceState
 from streamdet.video.location import parse_location
 
 if TYPE_CHECKING:
+    from streamdet.cli.live_outputs import Outputs
     from streamdet.detection.checkpoint import Model
     from streamdet.live.pipeline import LivePipeline
 
@@ -44,14 +45,27 @@ def run_live(options: LiveRunOptions, environment: Mapping[str, str]) -> int:
 
 
 def _run(options: LiveRunOptions, environment: Mapping[str, str], hangup: Hangup) -> int:
-    from streamdet.cli.file_run import stop_on_signals
-    from streamdet.cli.live_display import LiveDisplay
+    from streamdet.cli.eventing import Events
     from streamdet.cli.live_outputs import Outputs
-    from streamdet.cli.live_receipt import show_live_receipt
 
     cameras = cameras_of(options, environment)
     outputs = Outputs(options, cameras)
     crew = Crew(options, environment, cameras, load_model(options))
+    asked = crew.check_events(cameras)
+    if asked is None or options.common.events is None:
+        return _watch(options, crew, outputs, hangup)
+    outputs.events = Events(options.common.events, asked)
+    try:
+        return _watch(options, crew, outputs, hangup)
+    finally:
+        outputs.events.desk.close()
+
+
+def _watch(options: LiveRunOptions, crew: Crew, outputs: Outputs, hangup: Hangup) -> int:
+    from streamdet.cli.file_run import stop_on_signals
+    from streamdet.cli.live_display import LiveDisplay
+    from streamdet.cli.live_receipt import show_live_receipt
+
     report = crew.report()
     pipeline = crew.pipeline(report, outputs)
     started = time.monotonic()
@@ -76,13 +90,18 @@ def _run(options: LiveRunOptions, environment: Mapping[str, str], hangup: Hangup
                 pipeline.stop("--end")
 
         try:
-            for camera in [crew.camera(camera, outputs) for camera in cameras]:  # none starts if one can't be made
+            for camera in [crew.camera(camera, outputs) for camera in crew.cameras]:  # none starts if one can't be made
                 pipeline.add(camera)
             pipeline.run(tick, outputs.tick_s)
+            if outputs.events is not None:
+                outputs.events.desk.finish()
         except BaseException as failure:
             error = failure
         outputs.close()
         report.notes += outputs.news()
+    if outputs.events is not None:
+        report.events = outputs.events.told()
+        report.outputs.append(outputs.events.folder)
     reason = pipeline.stop_reason
     report.conclude(error=error, stopped_by=reason, as_asked=reason is None or reason in ends)
     exit_code = report.exit_code(options.common.strict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ from streamdet.cli.analysing import (
     told_tracking,
 )
 from streamdet.cli.cameras import CameraOptions, check_classes, compare_cameras, notes_on, read_cameras
+from streamdet.cli.eventing import check_events
 from streamdet.cli.redacting import PASSWORD_VARIABLE
 from streamdet.errors import DataError, OutputError, UsageError
 from streamdet.options import OTHERS, LiveRunOptions
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from streamdet.cli.live_outputs import Outputs
     from streamdet.detection.checkpoint import Model
     from streamdet.detection.detector import Detector
+    from streamdet.events.desk import EventOptions
     from streamdet.live.camera import LiveCamera
     from streamdet.live.pipeline import LivePipeline
     from streamdet.live.report import LiveReport
@@ -104,6 +107,11 @@ class Crew:
         """Least score per class that any camera wants to know of."""
         return tuple(map(float, np.min([self.scores(camera).kept for camera in self.cameras], axis=0)))
 
+    def check_events(self, cameras: Sequence[CameraOptions]) -> EventOptions | None:
+        """What the file of events says, if there is one. Raises UsageError where it doesn't go with the cameras."""
+        places = {camera.name: camera.places for camera in cameras}
+        return check_events(self.options.common.events, self.environment, places, known_classes(self.model.card))
+
     def make_detector(self) -> Detector:
         """One for all cameras: it reports what any of them wants. Raises UsageError for an unknown class."""
         from streamdet.detection.detector import Detector
@@ -155,9 +163,11 @@ class Crew:
         from streamdet.report import StageTimes
         from streamdet.results.tally import Tally
         from streamdet.video.blur import Blur
+        from streamdet.video.live.opening import connect
         from streamdet.video.live.source import LiveSource
 
-        source = LiveSource(camera.location, camera.live, name=camera.name)
+        ring = outputs.ring()
+        source = LiveSource(camera.location, camera.live, name=camera.name, connect=partial(connect, tap=ring))
         scores, names = self.scores(camera), self.model.card.class_names
         stages = {name: StageTimes() for name in ("track", "blur", "draw", "encode")}
         painter = outputs.painter(names, stages)
@@ -174,7 +184,10 @@ class Crew:
             outputs.sinks(camera, painter, stages, lambda: source.info),
             camera.live,
             every=self.options.common.every,
-            viewers=outputs.viewers(camera, painter, lambda: source.status),
+            viewers=[
+                *outputs.event_sinks(camera, painter, ring),
+                *outputs.viewers(camera, painter, lambda: source.status),
+            ],
             analyse=[timed(analysis, stages["track"]), tally] if camera.tracks else [analysis],
             finish=[] if blur is None else [timed(blur, stages["blur"])],
         )
@@ -192,6 +205,7 @@ class Crew:
         try:
             after = cameras_of(self.options, self.environment)
             check_classes(after, known_classes(self.model.card), self.model.card.name)
+            self.check_events(after)
             outputs.check(after)
             changes = compare_cameras(self.cameras, after)
             made = [self.camera(camera, outputs) for camera in (*changes.changed, *changes.new)]

@@ -26,6 +26,8 @@ from streamdet.video.overlay import Overlay
 from streamdet.video.targets import check_target, muxer_for
 
 if TYPE_CHECKING:
+    from streamdet.cli.eventing import Events
+    from streamdet.events.ring import PacketRing
     from streamdet.live.camera import LiveSink
 
 DEFAULT_FOLDER = "recordings"
@@ -36,9 +38,10 @@ DEFAULT_SEGMENT_S = 600.0
 class Outputs:
     """Makes each camera's outputs; those that cameras share, such as a folder's rules, are made once."""
 
-    def __init__(self, options: LiveRunOptions, cameras: Sequence[CameraOptions]) -> None:
+    def __init__(self, options: LiveRunOptions, cameras: Sequence[CameraOptions], events: Events | None = None) -> None:
         """Find out before any work what can't be written. Raises UsageError or OutputError."""
         self._options = options
+        self.events = events
         self._notes: list[str] = []
         self._told: set[str] = set()
         self._retentions: dict[Path, Retention] = {}
@@ -75,6 +78,14 @@ class Outputs:
     def viewers(self, camera: CameraOptions, painter: Painter, status: Callable[[], SourceStatus]) -> list[LiveSink]:
         """The camera's part of the window, if there is one."""
         return [] if self._window is None else [self._window.add(camera.name, painter, status)]
+
+    def ring(self) -> PacketRing | None:
+        """To be told of a camera's packets; None where nobody wants them."""
+        return None if self.events is None else self.events.ring()
+
+    def event_sinks(self, camera: CameraOptions, painter: Painter, ring: PacketRing | None) -> list[LiveSink]:
+        """What tells of the camera's events, if there are rules for some."""
+        return [] if self.events is None else [self.events.live_sink(camera.name, painter, ring, camera.analysis)]
 
     def sinks(
         self,
@@ -227,6 +238,8 @@ class Outputs:
         notes = list(self._notes)
         if self._window is not None:
             notes += self._window.notes
+        if self.events is not None:
+            notes += self.events.news()
         for retention in self._retentions.values():
             notes += retention.problems
         new = [note for note in dict.fromkeys(notes) if note not in self._told]

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamdet.cli.figures import cut_middle, duration
-from streamdet.cli.places_receipt import place_rows
+from streamdet.cli.places_receipt import event_line, place_rows
 from streamdet.cli.receipt import NAME_COLUMNS, VERDICT_STYLES, clock
 from streamdet.video.base import printable
 from streamdet.video.live.status import SourceState
@@ -51,6 +51,8 @@ def _receipt(report: LiveReport, exit_code: int) -> Panel:
             grid.add_row(heading, content)
         if camera.blurred is not None:
             grid.add_row("blurred", Text(printable(camera.blurred.told())))
+    if report.events:
+        grid.add_row("events", Text(event_line(report.events)))
     notes = [*report.notes, *(f"{camera.name}: {note}" for camera in report.cameras for note in camera.notes)]
     for note in notes[:NOTES_SHOWN]:
         grid.add_row("note", Text(printable(note), style="yellow"))

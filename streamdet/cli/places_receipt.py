@@ -41,6 +41,15 @@ def place_rows(told: Mapping[str, Any]) -> list[tuple[str, RenderableType]]:
     return rows
 
 
+def event_line(told: Mapping[str, Any]) -> str:
+    """How many events there were, and who has got them; `told` as `streamdet.cli.eventing` has it."""
+    parts = [f"{told['told']} told"]
+    for receiver, delivered in told["delivered"].items():
+        refused = told["refused"][receiver]
+        parts.append(f"{delivered} delivered to {receiver}" + f" ({refused} refused)" * bool(refused))
+    return printable(" · ".join(parts))
+
+
 def counts(by_class: Mapping[str, int]) -> str:
     """Such as "3 car, 1 truck"; the most first."""
     most_first = sorted(by_class.items(), key=lambda item: (-item[1], item[0]))

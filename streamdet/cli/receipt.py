@@ -13,7 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
-from streamdet.cli.places_receipt import place_rows
+from streamdet.cli.places_receipt import event_line, place_rows
 from streamdet.options import RunOptions
 from streamdet.video.base import printable
 
@@ -193,6 +193,8 @@ def _receipt(report: RunReport, exit_code: int) -> Panel:
         grid.add_row(heading, content)
     if report.blurred:
         grid.add_row("blurred", Text(printable(report.blurred)))
+    if report.events:
+        grid.add_row("events", Text(event_line(report.events)))
     for note in report.notes:
         grid.add_row("note", Text(printable(note), style="yellow"))
     for output in report.outputs:

@@ -7,6 +7,7 @@ detected = written + left out of the recording, by reason
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -145,6 +146,8 @@ class LiveReport:
     """Detected frames that are missing in the JSON lines."""
     notes: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
+    events: Mapping[str, object] = field(default_factory=dict)
+    """How many there were, and who has got them; empty where nobody asked."""
     verdict: Verdict = "failed"
     reason: str = "the run did not come to its end"
     failed_exit_code: int = 1
@@ -207,6 +210,7 @@ class LiveReport:
             "unlogged": self.unlogged,
             "notes": self.notes,
             "outputs": self.outputs,
+            **({"events": dict(self.events)} if self.events else {}),
             "cameras": [camera.to_dict() for camera in self.cameras],
             "stages": {name: times.to_dict() for name, times in self.stages.items()},
         }

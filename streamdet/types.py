@@ -178,6 +178,8 @@ class DetectedFrame:
     """How lines, zones and bays stand, where there are any; trails of tracked objects."""
     seen_class_ids: Int64Array | None = None
     """(N,) what the detector called them in this frame, where tracks have changed a class; None: `class_ids`."""
+    outside: Detections | None = None
+    """What was detected outside of the region of interest: it does not count, and is blurred all the same."""
 
     @property
     def shown(self) -> Detections:

@@ -151,7 +151,10 @@ class LiveCamera:
 
     def analysed(self, frame: Frame, detections: Detections) -> DetectedFrame:
         """What is made of a frame and what the detector found in it; in the detect thread."""
-        detected = DetectedFrame(frame, self.selection(detections, frame.width, frame.height))
+        size_wh = frame.width, frame.height
+        detected = DetectedFrame(
+            frame, self.selection(detections, *size_wh), outside=self.selection.outside(detections, *size_wh)
+        )
         for step in self._analyse:
             detected = step(detected)
         return detected

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamdet.types import Detections, Float32Array
+import numpy as np
+
+from streamdet.types import BoolArray, Detections, Float32Array
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,25 @@ class Selection:
 
     def __call__(self, detections: Detections, width: int, height: int) -> Detections:
         """Those that count, of a picture of `width` x `height` pixels."""
-        kept = detections.scores > self.thresholds[detections.class_ids]
-        if self.roi is not None:
-            x1, y1, x2, y2 = self.roi
-            if max(self.roi) <= 1:
-                x1, y1, x2, y2 = x1 * width, y1 * height, x2 * width, y2 * height
-            x = (detections.boxes_xyxy[:, 0] + detections.boxes_xyxy[:, 2]) / 2
-            y = (detections.boxes_xyxy[:, 1] + detections.boxes_xyxy[:, 3]) / 2
-            kept &= (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2)
-        return detections[kept]
+        return detections[self._strong(detections) & self._inside(detections, width, height)]
+
+    def outside(self, detections: Detections, width: int, height: int) -> Detections | None:
+        """Those that would count if they were in the region of interest; None without one."""
+        if self.roi is None:
+            return None
+        return detections[self._strong(detections) & ~self._inside(detections, width, height)]
+
+    def _strong(self, detections: Detections) -> BoolArray:
+        strong: BoolArray = detections.scores > self.thresholds[detections.class_ids]
+        return strong
+
+    def _inside(self, detections: Detections, width: int, height: int) -> BoolArray:
+        if self.roi is None:
+            return np.ones(len(detections), np.bool_)
+        x1, y1, x2, y2 = self.roi
+        if max(self.roi) <= 1:
+            x1, y1, x2, y2 = x1 * width, y1 * height, x2 * width, y2 * height
+        x = (detections.boxes_xyxy[:, 0] + detections.boxes_xyxy[:, 2]) / 2
+        y = (detections.boxes_xyxy[:, 1] + detections.boxes_xyxy[:, 3]) / 2
+        inside: BoolArray = (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2)
+        return inside

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from streamdet.types import BoolArray, DetectedFrame, Float32Array
+from streamdet.types import BoolArray, DetectedFrame, Float32Array, Int64Array
 from streamdet.video.planes import Planes, copied
 
 DAMAGED, FAILED = "damaged", "detection failed"
@@ -49,7 +49,7 @@ class BlurAccount:
     boxes: Counter[str] = field(default_factory=Counter)
     """Boxes of shown or tracked objects that were blurred, by class."""
     weak: int = 0
-    """Boxes that were blurred to be safe: too weak to be shown, or in a frame that gave them another class."""
+    """Boxes that were blurred to be safe: too weak to be shown, or outside of the region of interest."""
     remembered: int = 0
     """Blurred places where an object was shortly before and is not detected now."""
     whole: Counter[str] = field(default_factory=Counter)
@@ -104,20 +104,20 @@ class Blur:
         wanted = self._wanted(detected)
         followed = detections.track_ids >= 0
         followed |= True if detected.shown_mask is None else detected.shown_mask
-        missing = self._remember(detections.boxes_xyxy[wanted & followed], frame.clock_s)
+        seen, outside = wanted & followed, self._outside(detected)
+        missing = self._remember(np.concatenate((detections.boxes_xyxy[seen], outside)), frame.clock_s)
         if frame.damaged or failed:
             self.account.whole[FAILED if failed else DAMAGED] += 1
             picture = copied(frame.picture)
             _pixelate(Planes(picture), (0.0, 0.0, float(frame.width), float(frame.height)), whole=True)
             return replace(detected, frame=replace(frame, picture=picture))
         weak = wanted & ~followed & (detections.scores >= LEAST_SCORE)
-        seen = wanted & followed
-        boxes = _outermost(_grown(np.concatenate((detections.boxes_xyxy[seen | weak], missing))))
+        boxes = _outermost(_grown(np.concatenate((detections.boxes_xyxy[seen | weak], outside, missing))))
         if not len(boxes):
             return detected
         self.account.frames_blurred += 1
         self.account.boxes.update(detections[seen].names)
-        self.account.weak += int(weak.sum())
+        self.account.weak += int(weak.sum()) + len(outside)
         self.account.remembered += len(missing)
         picture = copied(frame.picture)
         planes = Planes(picture)
@@ -125,14 +125,24 @@ class Blur:
             _pixelate(planes, box)
         return replace(detected, frame=replace(frame, picture=picture))
 
+    def _outside(self, detected: DetectedFrame) -> Float32Array:
+        """Boxes (N, 4) to blur outside of the region of interest."""
+        outside = detected.outside
+        if outside is None:
+            return np.zeros((0, 4), np.float32)
+        return outside.boxes_xyxy[self._of_class(outside.class_ids, outside.class_names)]
+
     def _wanted(self, detected: DetectedFrame) -> BoolArray:
         """(N,) which are of a class to blur, by their track or as the detector called them in this frame."""
         names = detected.detections.class_names
-        class_ids = [class_id for class_id, name in enumerate(names) if name in self.account.classes]
-        wanted: BoolArray = np.isin(detected.detections.class_ids, class_ids)
+        wanted = self._of_class(detected.detections.class_ids, names)
         if detected.seen_class_ids is not None:
-            wanted |= np.isin(detected.seen_class_ids, class_ids)
+            wanted |= self._of_class(detected.seen_class_ids, names)
         return wanted
+
+    def _of_class(self, class_ids: Int64Array, names: Sequence[str]) -> BoolArray:
+        blurred = [class_id for class_id, name in enumerate(names) if name in self.account.classes]
+        return np.isin(class_ids, blurred)
 
     def _remember(self, boxes: Float32Array, time_s: float) -> Float32Array:
         """Take note of the objects there (N, 4); the boxes (M, 4) of those that were there shortly before."""

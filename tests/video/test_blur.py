@@ -88,6 +88,15 @@ def test_what_the_detector_called_a_person_is_blurred_whatever_its_track_is_call
     assert inside(changed(source, Blur(["person"])(given).frame.picture)).mean() > 0.9
 
 
+def test_outside_of_the_region_of_interest_people_are_blurred_too() -> None:
+    source = picture(640, 360)
+    given = replace(detected(source), outside=detections(person(0.3), (10, 10, 100, 90, 0.8, CAR)))
+    blurred = Blur(["person"])(given)
+    mask = changed(source, blurred.frame.picture)
+    assert inside(mask).mean() > 0.9
+    assert not mask[:80, :90].any()
+
+
 def test_a_bridged_object_is_blurred_whatever_its_score() -> None:
     source = picture(640, 360)
     given = detected(source, detections(person(0.05), ids=[4], bridged=True))

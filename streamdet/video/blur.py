@@ -99,31 +99,39 @@ class Blur:
             detected: all that was detected: hidden objects are blurred, too, from LEAST_SCORE on.
             failed: the detector could not look at this picture, so that all of it is blurred.
         """
-        self.account.frames += 1
-        frame, detections = detected.frame, detected.detections
-        wanted = self._wanted(detected)
-        followed = detections.track_ids >= 0
-        followed |= True if detected.shown_mask is None else detected.shown_mask
-        seen, outside = wanted & followed, self._outside(detected)
-        missing = self._remember(np.concatenate((detections.boxes_xyxy[seen], outside)), frame.clock_s)
-        if frame.damaged or failed:
-            self.account.whole[FAILED if failed else DAMAGED] += 1
-            picture = copied(frame.picture)
-            _pixelate(Planes(picture), (0.0, 0.0, float(frame.width), float(frame.height)), whole=True)
-            return replace(detected, frame=replace(frame, picture=picture))
-        weak = wanted & ~followed & (detections.scores >= LEAST_SCORE)
-        boxes = _outermost(_grown(np.concatenate((detections.boxes_xyxy[seen | weak], outside, missing))))
+        boxes, whole = self._look(detected, failed=failed)
         if not len(boxes):
             return detected
-        self.account.frames_blurred += 1
-        self.account.boxes.update(detections[seen].names)
-        self.account.weak += int(weak.sum()) + len(outside)
-        self.account.remembered += len(missing)
+        frame = detected.frame
         picture = copied(frame.picture)
         planes = Planes(picture)
         for box in boxes.tolist():
-            _pixelate(planes, box)
+            _pixelate(planes, box, whole=whole)
         return replace(detected, frame=replace(frame, picture=picture))
+
+    def replay(self, detected: DetectedFrame, *, failed: bool = False) -> None:
+        """The same for a frame whose picture nobody needs: account and memory go on as if it had been blurred."""
+        self._look(detected, failed=failed)
+
+    def _look(self, detected: DetectedFrame, *, failed: bool) -> tuple[Float32Array, bool]:
+        """Take account of a frame: the boxes (N, 4) to blur in it, and whether that is all of the picture."""
+        frame, detections, account = detected.frame, detected.detections, self.account
+        account.frames += 1
+        wanted, outside = self._wanted(detected), self._outside(detected)
+        followed = detections.track_ids >= 0
+        followed |= True if detected.shown_mask is None else detected.shown_mask
+        seen, weak = wanted & followed, wanted & ~followed & (detections.scores >= LEAST_SCORE)
+        missing = self._remember(np.concatenate((detections.boxes_xyxy[seen], outside)), frame.clock_s)
+        if frame.damaged or failed:
+            account.whole[FAILED if failed else DAMAGED] += 1
+            return np.array([(0, 0, frame.width, frame.height)], np.float32), True
+        boxes = _outermost(_grown(np.concatenate((detections.boxes_xyxy[seen | weak], outside, missing))))
+        if len(boxes):
+            account.frames_blurred += 1
+            account.boxes.update(detections[seen].names)
+            account.weak += int(weak.sum()) + len(outside)
+            account.remembered += len(missing)
+        return boxes, False
 
     def _outside(self, detected: DetectedFrame) -> Float32Array:
         """Boxes (N, 4) to blur outside of the region of interest."""

@@ -192,3 +192,17 @@ def test_the_account_tells_what_was_blurred() -> None:
     told = blur.account.as_dict()
     assert told["boxes"] == {"person": 2, "car": 1}
     assert told["whole"] == {"damaged": 1}
+
+
+def test_after_frames_that_were_only_replayed_all_goes_on_as_if_they_had_been_blurred() -> None:
+    source = picture(640, 360)
+    frames = [
+        detected(source, detections(person()), time_s=0.0), detected(source, time_s=0.1, damaged=True),
+        detected(source, time_s=0.2), detected(source, time_s=0.3),
+    ]  # fmt: skip
+    one, other = Blur(["person"]), Blur(["person"])
+    last = [one(frame) for frame in frames][-1]
+    for frame in frames[:3]:
+        other.replay(frame)
+    assert not changed(last.frame.picture, other(frames[3]).frame.picture).any()
+    assert one.account == other.account

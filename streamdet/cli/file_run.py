@@ -241,6 +241,8 @@ def header_of(options: RunOptions, source: Source, setup: Setup) -> dict[str, ob
         header["tracking"] = told_tracking(scores, card.class_names)
     if setup.rules:
         header["places"] = Places.of(setup.rules).geometry((info.width, info.height))
+    if options.common.analysis.blur:
+        header["blur"] = list(options.common.analysis.blur)
     return header
 
 

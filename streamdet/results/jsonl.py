@@ -61,7 +61,7 @@ class JsonlWriter:
         """Open `target` and write the header line: type, schema and version, then `header` as given.
 
         `header` must hold "classes", the model's class names; useful too: source, model, model_sha256, thresholds
-        (least score shown, by class), kept (least score written), tracking, places.
+        (least score shown, by class), kept (least score written), tracking, places, blur (classes).
 
         Raises:
             UsageError: the file exists and `overwrite` is false.

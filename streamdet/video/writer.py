@@ -191,7 +191,7 @@ class VideoWriter:
 
     def _open(self, picture: av.VideoFrame, pts: int, time_base: Fraction) -> None:
         info = self._info
-        self.shift_s = _shift(pts * time_base)
+        self.shift_s = start_shift(pts * time_base)
         if self.shift_s:
             direction = "later" if self.shift_s > 0 else "earlier"
             self.notes.append(f"all times in {self.path} are {abs(self.shift_s)} s {direction} than in the source")
@@ -230,6 +230,6 @@ def _running_options(muxer: str) -> dict[str, str]:
     return options | {"movflags": "empty_moov+default_base_moof+frag_every_frame+frag_discont"}
 
 
-def _shift(first_s: Fraction) -> Fraction:
-    """Whole seconds, as they are exact in every time base."""
+def start_shift(first_s: Fraction) -> Fraction:
+    """By how much an output is moved whose first frame is at `first_s`: whole seconds, exact in every time base."""
     return Fraction(-math.floor(first_s)) if first_s < 0 or first_s > LATEST_START_S else Fraction(0)

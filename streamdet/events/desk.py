@@ -13,6 +13,7 @@ from streamdet.errors import OutputError, UsageError
 from streamdet.events.courier import Courier, Receiver, Retry
 from streamdet.events.engine import EventEngine
 from streamdet.events.event import Event
+from streamdet.events.housekeeping import Housekeeping
 from streamdet.events.journal import Journal
 from streamdet.events.mqtt import Mqtt, MqttOptions
 from streamdet.events.rules import Rule
@@ -59,6 +60,7 @@ class EventDesk:
         self._notes: list[str] = []
         self._given: dict[int, int] = {}
         self._was_refused = False
+        self._housekeeping = Housekeeping(options.folder, options.keep_s, options.max_bytes)
         self._mqtts = [Mqtt(each, options.folder, options.retry) for each in options.mqtts]
         receivers: list[Receiver] = [*map(Webhook, options.webhooks), *self._mqtts]
         try:
@@ -104,6 +106,8 @@ class EventDesk:
 
     def write(self, messages: Sequence[dict[str, object]]) -> None:
         """Put messages into the journal."""
+        places = (self.journal.end, *(courier.cursor.place for courier in self.couriers))
+        self._housekeeping.sweep(min(place.file for place in places))
         if self.journal.append(messages):
             if self._was_refused:
                 self._was_refused = False

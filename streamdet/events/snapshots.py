@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,8 @@ class Snapshots:
                 why = (error.strerror or str(error)).lower()
                 self.notes.append(f"pictures of events of {self._source} can't be written to {self._folder}: {why}")
             self._failed_at_s = time.monotonic()
-            aside.unlink(missing_ok=True)
+            with suppress(OSError):
+                aside.unlink()
             return None
         self._failed_at_s = None
         return name

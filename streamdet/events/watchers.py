@@ -16,6 +16,8 @@ GAP_S = 1.0
 """What is not true for a moment, as a detector misses an object, is passed over for so long."""
 UNSEEN_S = 10.0
 """After so long without a frame nothing is known any more: what held begins anew."""
+ROUNDING_S = 1e-6
+"""Times are floats: 10 s after 1000.1 s are 10 s."""
 
 
 class Watcher(Protocol):
@@ -94,7 +96,7 @@ class DwellWatcher:
         over = [
             (track, dwell_s)
             for track, dwell_s in zone.dwell_s.items()
-            if dwell_s >= self._condition.longer_than_s and track not in self._told
+            if dwell_s >= self._condition.longer_than_s - ROUNDING_S and track not in self._told
         ]
         found = []
         for track, dwell_s in over:
@@ -158,7 +160,7 @@ class Spell:
             return None
         self._since_s = now_s if self._since_s is None else self._since_s
         self._last_true_s = now_s
-        if self._told or now_s - self._since_s < longer_than_s:
+        if self._told or now_s - self._since_s < longer_than_s - ROUNDING_S:
             return None
         self._told = True
         return now_s - self._since_s

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from streamdet.types import Detections
 
 GONE_S = 60.0
-"""A track that was not seen for so long has ended: its number does not come again."""
+"""A track that was not seen for so long has ended; its number then means another object (of a run begun anew)."""
 MOST_POINTS = 48
 """Points of a way; when there are more every other one is left out, and from then on fewer are taken."""
 MOST_WAYS = 250
@@ -97,6 +97,9 @@ class Objects:
             if track_id < 0:
                 continue
             track = self._open.get(track_id)
+            if track is not None and abs(time_s - track.last_s) > GONE_S:
+                self._end(self._open.pop(track_id))
+                track = None
             if track is None:
                 track = self._open[track_id] = Track(track_id, time_s, time_s, width_px=right - left)
             track.go_on(time_s, class_id, bridged, ((left + right) / 2, bottom))

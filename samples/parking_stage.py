@@ -128,6 +128,11 @@ def cyclist(scene: Scene, points: list[tuple[float, float]], speed: float, start
 
 def sample_scene(seed: int) -> tuple[View, Callable[[float], Light]]:
     """The lot of the sample clip, 13 s into dusk."""
+    return View(*sample_stage(seed)), lambda t: dusk(t / 13.0, azimuth=2.75)
+
+
+def sample_stage(seed: int) -> tuple[Scene, Camera]:
+    """All that stands and moves in the sample clip, and the camera that sees it."""
     scene = new_scene(seed, ground_px=26, modules=2, slanted=False)
     layout = scene.layout
     bays = layout.bays()
@@ -177,7 +182,7 @@ def sample_scene(seed: int) -> tuple[View, Callable[[float], Light]]:
     walker(scene, [(through, 4.5), (through, second + 3)], 1.25, -1.6)
     cyclist(scene, [(28, first + 0.8), (-40, first + 0.8)], 4.2, 2.0)
     camera = Camera((1280, 720), 1080, np.array((-3.0, -7.0, 10.5)), 0.10, 0.41)
-    return View(scene, camera), lambda t: dusk(t / 13.0, azimuth=2.75)
+    return scene, camera
 
 
 def random_scene(seed: int) -> Scene:

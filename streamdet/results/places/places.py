@@ -12,8 +12,9 @@ from streamdet.results.places.bays import Bays
 from streamdet.results.places.geometry import Floats
 from streamdet.results.places.lines import Lines
 from streamdet.results.places.pace import Paces
-from streamdet.results.places.roster import Roster
+from streamdet.results.places.roster import Roster, Seen
 from streamdet.results.places.rules import Anchor, BayRule, LineRule, PlaceRules, Point, ZoneRule, in_pixels
+from streamdet.results.places.standing import Standing
 from streamdet.results.places.zones import Zones
 from streamdet.scene import Happening, Scene, ZoneState
 from streamdet.types import Detections, Float32Array
@@ -41,6 +42,7 @@ class Places:
         ground = None if homography is None else tuple((float(a), float(b), float(c)) for a, b, c in homography)
         self.rules = PlaceRules(tuple(lines), tuple(zones), tuple(bays), ground, anchor)
         self._roster = Roster()
+        self._standing = Standing()
         self._paces = None if ground is None else Paces(np.array(ground))
         self._size: tuple[int, int] | None = None
         self._lines: Lines | None = None
@@ -80,27 +82,19 @@ class Places:
         lines, zones, bays = self._lines, self._zones, self._bays
         zone_states: tuple[ZoneState, ...] = ()
         if lines is not None or zones is not None:
-            names, boxes = shown.class_names, shown.boxes_xyxy.astype(np.float64)
-            anchors = self._anchors(boxes)
+            names = shown.class_names
+            happenings += self._forget(names, time_s)
             tracked = shown.track_ids >= 0
-            gone = self._roster.gone(time_s)
-            if len(gone):
-                if lines is not None:
-                    lines.forget(gone)
-                if zones is not None:
-                    happenings += zones.forget(gone, self._roster, names, self._paces)
-                self._roster.forget(gone)
-            ids, classes = shown.track_ids[tracked], shown.class_ids
-            seen = self._roster.update(
-                ids, boxes[tracked], anchors[tracked], classes[tracked], ~shown.bridged[tracked], time_s
-            )
+            seen = self._see(shown[tracked], time_s)
             if self._paces is not None:
                 self._paces.update(seen)
             if lines is not None:
-                happenings += lines.update(seen, names, ids, self._paces)
+                happenings += lines.update(seen, names, self._roster, self._paces)
             if zones is not None:
                 happenings += zones.update(seen, names, self._roster, self._paces)
-                zone_states = zones.states(seen, names, self._roster, anchors[~tracked], classes[~tracked])
+                others = shown[~tracked]
+                others_xy = self._anchors(others.boxes_xyxy.astype(np.float64))
+                zone_states = zones.states(seen, names, self._roster, others_xy, others.class_ids)
         if bays is not None:
             happenings += bays.update(shown, time_s)
         return Scene(
@@ -112,11 +106,34 @@ class Places:
 
     def _begin(self, size_wh: tuple[int, int]) -> None:
         check_inside(self.rules, size_wh)
-        self._size, self._roster = size_wh, Roster()
+        self._size, self._roster, self._standing = size_wh, Roster(), Standing()
         rules = self.rules
         self._lines = Lines(rules.lines, size_wh) if rules.lines else None
         self._zones = Zones(rules.zones, size_wh) if rules.zones else None
         self._bays = Bays(rules.bays, size_wh) if rules.bays else None
+
+    def _forget(self, names: tuple[str, ...], time_s: float) -> list[Happening]:
+        """Forget objects that are gone; the happenings that this makes."""
+        gone = self._roster.gone(time_s)
+        if not len(gone):
+            return []
+        happenings: list[Happening] = []
+        if self._lines is not None:
+            happenings += self._lines.forget(gone, self._roster, names)
+        if self._zones is not None:
+            happenings += self._zones.forget(gone, self._roster, names, self._paces)
+        self._roster.forget(gone)
+        return happenings
+
+    def _see(self, tracked: Detections, time_s: float) -> Seen:
+        """The tracked objects, and where they stand."""
+        rows, new = self._roster.update(tracked.track_ids, tracked.class_ids, time_s)
+        boxes, certain = tracked.boxes_xyxy.astype(np.float64), ~tracked.bridged
+        anchors = self._anchors(boxes)
+        bottoms, hidden = self._standing.update(rows, new, boxes, certain, time_s)
+        if self.rules.anchor == "bottom":
+            anchors[:, 1] = bottoms
+        return Seen(rows, boxes, anchors, tracked.class_ids, certain, hidden, new, time_s)
 
     def _anchors(self, boxes_xyxy: Floats) -> Floats:
         middle = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2

@@ -24,6 +24,8 @@ BAND_SHARE = 0.1
 LEAST_BAND_PX = 1.0
 MOVED_SHARE = 0.05
 """How far an edge of a box must have gone to count as moved, as a share of the box's side."""
+HOLD_S = 1.0
+"""How long an object that may be partly hidden must be beyond a border to be there for sure."""
 _FIRST_ROWS = 64
 
 
@@ -41,6 +43,8 @@ class Seen:
     """(N,)."""
     certain: Bools
     """(N,) False: not seen, put there by the tracker."""
+    hidden: Bools
+    """(N,) True: something may hide a part of it."""
     new: Bools
     """(N,) True: not known before."""
     time_s: float
@@ -50,8 +54,8 @@ class Roster:
     """Gives each track id a row in arrays that grow when needed.
 
     Attributes:
-        ids, seen_s, class_ids: (S,) of each row: track id (-1 = free row), when last seen, class when last seen.
-        first_s, first_xy: (S,), (S, 2) when and where first seen.
+        ids, first_s, seen_s, class_ids: (S,) of each row: track id (-1 = free row), when first and last seen, class
+            when last seen.
     """
 
     def __init__(self) -> None:
@@ -60,7 +64,6 @@ class Roster:
         self.seen_s = np.zeros(_FIRST_ROWS)
         self.class_ids = np.zeros(_FIRST_ROWS, np.int64)
         self.first_s = np.zeros(_FIRST_ROWS)
-        self.first_xy = np.zeros((_FIRST_ROWS, 2))
 
     def gone(self, time_s: float) -> Ints:
         """Rows of those that have not been seen for so long that they are gone; to be told before `update`."""
@@ -72,16 +75,8 @@ class Roster:
             del self._rows[track_id]
         self.ids[rows] = -1
 
-    def update(
-        self,
-        track_ids: Ints,
-        boxes_xyxy: Floats,
-        anchors_xy: Floats,
-        class_ids: Ints,
-        certain: Bools,
-        time_s: float,
-    ) -> Seen:
-        """Take in the tracked objects of a frame."""
+    def update(self, track_ids: Ints, class_ids: Ints, time_s: float) -> tuple[Ints, Bools]:
+        """Take in who is seen; (N,) the row of each, and (N,) whether it is new."""
         ids = track_ids.tolist()
         unknown = [track_id for track_id in ids if track_id not in self._rows]
         if unknown:
@@ -93,21 +88,21 @@ class Roster:
         rows = np.array([self._rows[track_id] for track_id in ids], np.int64)
         new = self.ids[rows] != track_ids
         self.ids[rows], self.seen_s[rows], self.class_ids[rows] = track_ids, time_s, class_ids
-        self.first_s[rows[new]], self.first_xy[rows[new]] = time_s, anchors_xy[new]
-        return Seen(rows, boxes_xyxy, anchors_xy, class_ids, certain, new, time_s)
+        self.first_s[rows[new]] = time_s
+        return rows, new
 
     def _grow(self, size: int) -> None:
         self.ids = grown(self.ids, size, -1)
         self.seen_s, self.first_s = grown(self.seen_s, size), grown(self.first_s, size)
         self.class_ids = grown(self.class_ids, size)
-        self.first_xy = grown(self.first_xy.T, size).T
 
 
 class Sides:
     """The sure side of each object at P borders, with hysteresis.
 
     A side changes when the object is beyond the border by a band, and has truly moved: where only one edge of its box
-    has moved, something came before it or went away, and it stands where it stood.
+    has moved, something came before it or went away, and it stands where it stood. Where it may be partly hidden it
+    must stay there for a while.
 
     Attributes:
         side: (P, S) int8: 1, -1, or 0 where it is not known yet.
@@ -119,13 +114,16 @@ class Sides:
         self.turn_s = np.zeros((borders, _FIRST_ROWS))
         self.turn_xy = np.zeros((borders, _FIRST_ROWS, 2))
         self._sure_boxes = np.zeros((borders, _FIRST_ROWS, 4))
+        self._changing_s = np.full((borders, _FIRST_ROWS), np.nan)
         self._distances = np.zeros((borders, _FIRST_ROWS))
         self._anchors = np.zeros((_FIRST_ROWS, 2))
         self._times = np.zeros(_FIRST_ROWS)
 
-    def forget(self, rows: Ints) -> None:
-        """These rows belong to nobody any more."""
-        self.side[:, rows] = 0
+    def forget(self, rows: Ints) -> Bools:
+        """These rows (R,) belong to nobody any more; (P, R) whose side had changed, but not for long enough."""
+        changing: Bools = ~np.isnan(self._changing_s[:, rows])
+        self.side[:, rows], self._changing_s[:, rows] = 0, np.nan
+        return changing
 
     def update(self, seen: Seen, distances: Floats, size_wh: tuple[int, int]) -> tuple[Bools, Bools]:
         """Take in signed distances (P, N) to the borders; (P, N) whose side became known, and whose side changed."""
@@ -138,13 +136,18 @@ class Sides:
         before = self.side[:, seen.rows]
         known = sure & (before == 0)
         changed = sure & (before == -now)
-        for border, place in np.argwhere(changed):
-            reference = self._sure_boxes[border, seen.rows[place]]
-            changed[border, place] = has_moved(reference, seen.boxes_xyxy[place], size_wh)
-        settled = known | changed | (sure & (before == now))
-        border, place = np.nonzero(settled)
-        self.side[border, seen.rows[place]] = now[border, place]
-        self._sure_boxes[border, seen.rows[place]] = seen.boxes_xyxy[place]
+        for border, place in np.argwhere(changed).tolist():
+            row = seen.rows[place]
+            moved = has_moved(self._sure_boxes[border, row], seen.boxes_xyxy[place], size_wh)
+            if moved and np.isnan(self._changing_s[border, row]):
+                self._changing_s[border, row] = seen.time_s
+            since_s = self._changing_s[border, row]
+            changed[border, place] = moved and (not seen.hidden[place] or seen.time_s - since_s >= HOLD_S)
+        borders, places = np.nonzero(known | changed | (sure & (before == now)))
+        rows = seen.rows[places]
+        self.side[borders, rows] = now[borders, places]
+        self._sure_boxes[borders, rows] = seen.boxes_xyxy[places]
+        self._changing_s[borders, rows] = np.nan
         return known, changed
 
     def _note_turns(self, seen: Seen, distances: Floats) -> None:
@@ -165,6 +168,7 @@ class Sides:
 
     def _grow(self, size: int) -> None:
         self.side, self.turn_s = grown(self.side, size), grown(self.turn_s, size)
+        self._changing_s = grown(self._changing_s, size, np.nan)
         self._distances, self._times = grown(self._distances, size), grown(self._times, size)
         self.turn_xy = np.moveaxis(grown(np.moveaxis(self.turn_xy, 2, 0), size), 0, 2)
         self._sure_boxes = np.moveaxis(grown(np.moveaxis(self._sure_boxes, 2, 0), size), 0, 2)

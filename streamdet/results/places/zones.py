@@ -34,6 +34,7 @@ class Zones:
         self._since_s = np.zeros((len(rules), 0))
         self._way_m = np.zeros((len(rules), 0))
         self._comes = np.zeros((len(rules), 0), np.bool_)  # from outside the picture, but has not moved yet
+        self._first_xy = np.zeros((0, 2))
         self._entered: list[Counter[str]] = [Counter() for _ in rules]
         self._started_s: float | None = None
         self._distances = np.zeros((len(rules), 0))
@@ -72,10 +73,11 @@ class Zones:
                 happenings += self._enter(zone, row, name, track_id, turn_s)
             elif roster.first_s[row] > self._started_s + START_S and seen.new[place]:
                 self._comes[zone, row] = bool(at_border(seen.boxes_xyxy[place], self._size).any())
+                self._first_xy[row] = seen.anchors_xy[place]
         coming = self._comes[:, seen.rows] & seen.certain
         if coming.any():
             sides = np.minimum(*(seen.boxes_xyxy[:, 2:] - seen.boxes_xyxy[:, :2]).T)
-            way = np.hypot(*(seen.anchors_xy - roster.first_xy[seen.rows]).T)
+            way = np.hypot(*(seen.anchors_xy - self._first_xy[seen.rows]).T)
             for zone, place in np.argwhere(coming & (way > 2 * BAND_SHARE * sides)).tolist():
                 row = int(seen.rows[place])
                 self._comes[zone, row] = False
@@ -123,4 +125,4 @@ class Zones:
         size = self._sides.side.shape[1]
         if self._since_s.shape[1] < size:
             self._since_s, self._way_m = grown(self._since_s, size), grown(self._way_m, size)
-            self._comes = grown(self._comes, size)
+            self._comes, self._first_xy = grown(self._comes, size), grown(self._first_xy.T, size).T

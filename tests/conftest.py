@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import browser
 from tests.events import servers
 from tests.live_servers import rtsp
 
@@ -32,6 +33,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("CI"):
             pytest.fail("mosquitto is missing, and in CI the tests that need it must run")
         pytest.skip("needs mosquitto")
+    if item.get_closest_marker("browser") and (reason := browser.missing()):
+        if os.environ.get("CI"):
+            pytest.fail(f"{reason}; in CI these tests must run")
+        pytest.skip(reason)
     if item.get_closest_marker("shared") and not SHARED.is_dir():
         if os.environ.get("CI"):
             pytest.fail(f"{SHARED} is missing, and in CI the tests that need it must run")

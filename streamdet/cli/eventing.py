@@ -68,7 +68,8 @@ class Events:
         """Of a file; `again`: as `EventRecorder` takes it."""
         seconds = ring_seconds(self.desk.options.rules)
         clipper: Clipper | None = None
-        if seconds is not None and not analysis.blur_only:
+        has_packets = info.container not in ("image", "folder")
+        if seconds is not None and has_packets and not analysis.blur_only:
             clipper = FileClips(info.path, self.desk.options.folder)
         elif seconds is not None:
             clipper = RingClips(PacketRing(seconds), self.desk.options.folder, encode=True)

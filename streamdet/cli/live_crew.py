@@ -167,7 +167,8 @@ class Crew:
         from streamdet.video.live.source import LiveSource
 
         ring = outputs.ring()
-        source = LiveSource(camera.location, camera.live, name=camera.name, connect=partial(connect, tap=ring))
+        tap = None if camera.analysis.blur_only else ring  # what comes from the camera shows all clearly
+        source = LiveSource(camera.location, camera.live, name=camera.name, connect=partial(connect, tap=tap))
         scores, names = self.scores(camera), self.model.card.class_names
         stages = {name: StageTimes() for name in ("track", "blur", "draw", "encode")}
         painter = outputs.painter(names, stages)

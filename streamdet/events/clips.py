@@ -65,11 +65,12 @@ class RingClips:
         Args:
             ring: filled by the source; where it gives pictures without packets, by an encoder here.
             folder: of the events.
-            encode: what the source gives may not be seen as it is: only encode the pictures that come here.
+            encode: what the source gives may not be seen as it is: only the pictures that come here are encoded, into
+                a ring that nobody else can fill.
         """
         self.notes: list[str] = []
-        self._ring = ring
-        self._encoder = PictureEncoder(ring)
+        self._ring = PacketRing(ring.seconds) if encode else ring
+        self._encoder = PictureEncoder(self._ring)
         self._encode = encode
         self._folder = folder
         self._planned: list[_Planned] = []

@@ -17,6 +17,7 @@ from streamdet.video.redaction import redact
 TRIES_OF_A_REFUSED = 5
 """A message that the receiver itself calls wrong is set aside after so many tries: it must not stop all others."""
 LOOK_S = 1.0
+MOST_NOTES = 50
 
 
 class NotDeliveredError(Exception):
@@ -86,7 +87,7 @@ class Courier:
         self._aside = folder / f"refused-{receiver.name}.jsonl"
         self._cursor = Cursor(journal, folder / f"delivered-{receiver.name}.txt")
         self._stopping = threading.Event()
-        self._draining = False
+        self._draining = self._is_closed = False
         self._problem = ""
         self._thread = threading.Thread(target=self._run, name=f"streamdet-courier-{receiver.name}")
         self._thread.start()
@@ -119,9 +120,12 @@ class Courier:
         return not self._thread.is_alive()
 
     def close(self) -> None:
-        """Stop and let go of everything."""
+        """Stop and let go of everything; may be called twice."""
         self.stop()
         self.join()
+        if self._is_closed:
+            return
+        self._is_closed = True
         if self.is_behind:
             why = f" ({self._problem})" if self._problem else ""
             self.notes.append(f"{self.receiver.shown} has not got all events yet{why}: they go out with the next run")
@@ -171,7 +175,7 @@ class Courier:
 
     def _failed(self, error: NotDeliveredError) -> None:
         if not self._problem:
-            self.notes.append(f"{self.receiver.shown} {redact(str(error))}: its events wait")
+            self._note(f"{redact(str(error))}: its events wait")
         self._problem = redact(str(error))
         if error.has_waited:
             return
@@ -186,7 +190,14 @@ class Courier:
         self._backoff.good(now_s)  # one message taken is proof enough
         if self._problem:
             self._problem = ""
-            self.notes.append(f"{self.receiver.shown} takes events again")
+            self._note("takes events again")
+
+    def _note(self, what: str) -> None:
+        """Keep it; a run of weeks must not fill the memory with them."""
+        if len(self.notes) < MOST_NOTES:
+            self.notes.append(f"{self.receiver.shown} {what}")
+        elif len(self.notes) == MOST_NOTES:
+            self.notes.append(f"{self.receiver.shown} came and went more often than is noted here")
 
     def _put_aside(self, entry: Entry, why: str) -> None:
         record = {"why": redact(why), "message": entry.fields}
@@ -197,6 +208,6 @@ class Courier:
             self._stopping.wait(LOOK_S)  # tried once more, then
             return
         if not self.set_aside:
-            self.notes.append(f"{self.receiver.shown} {redact(why)}: what it refuses is kept in {self._aside}")
+            self._note(f"{redact(why)}: what it refuses is kept in {self._aside}")
         self.set_aside += 1
         self._cursor.done(entry)

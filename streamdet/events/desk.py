@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,6 +62,8 @@ class EventDesk:
         self._notes: list[str] = []
         self._given: dict[int, int] = {}
         self._was_refused = False
+        self._turns: dict[str, threading.Lock] = {}
+        self._turns_lock = threading.Lock()
         self._housekeeping = Housekeeping(options.folder, options.keep_s, options.max_bytes)
         self._mqtts = [Mqtt(each, options.folder, options.retry) for each in options.mqtts]
         receivers: list[Receiver] = [*map(Webhook, options.webhooks), *self._mqtts]
@@ -92,6 +96,14 @@ class EventDesk:
         for mqtt in self._mqtts:
             mqtt.announce(source, engine.rules)
         return engine
+
+    def turn(self, source: str) -> AbstractContextManager[object]:
+        """To be held while events of `source` are made and told: two cameras of one name must not both call one 17.
+
+        A camera that was changed runs beside its successor for a moment.
+        """
+        with self._turns_lock:
+            return self._turns.setdefault(source, threading.Lock())
 
     def knows(self, event: Event) -> bool:
         """Whether it is in the journal already, from before a run was stopped."""

@@ -17,7 +17,7 @@ class EventEngine:
     """Makes the events of one source. The same frames give the same events with the same numbers.
 
     Attributes:
-        number: of the last event.
+        number: of the last event; the next one gets the number that follows.
     """
 
     def __init__(self, rules: Sequence[Rule], source: str, number: int = 0) -> None:

@@ -9,6 +9,7 @@ import av
 import av.error
 from av.stream import Stream
 
+from streamdet.errors import SourceError
 from streamdet.events.clips import IN_MP4, clip_message
 from streamdet.events.event import Event
 from streamdet.events.rules import ClipSpan
@@ -31,6 +32,7 @@ class FileClips:
         self.notes: list[str] = []
         self._path = path
         self._folder = folder
+        self._has_failed = False
         self._messages: list[dict[str, object]] = []
         self._last: tuple[str, float, float] | None = None
 
@@ -47,8 +49,10 @@ class FileClips:
             name, seconds, begin_s = copy_span(
                 self._path, self._folder / file_stem(event), at_s - span.before_s, at_s + span.after_s
             )
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            self.notes.append(f"no clip of event {event.number}: {reason(error)}")
+        except (av.error.FFmpegError, OSError, ValueError, SourceError) as error:
+            if not self._has_failed:
+                self.notes.append(f"no clip of event {event.number} of {self._path.name}: {reason(error)}")
+            self._has_failed = True
             return None
         self._last = name, at_s - span.before_s, at_s + span.after_s
         self._messages.append(clip_message(event, name, seconds, before_s=at_s - begin_s))

@@ -63,11 +63,14 @@ class PacketRing:
     """Keeps what came in the last seconds, from a key frame on; filled in one thread, cut in another.
 
     It is a `PacketTap` of a live source.
+
+    Attributes:
+        seconds: how far back a cut may reach.
     """
 
     def __init__(self, seconds: float, *, max_bytes: int = MAX_BYTES) -> None:
         """`seconds`: how far back a cut may reach."""
-        self._seconds = seconds
+        self.seconds = seconds
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._groups: deque[_Group] = deque()
@@ -115,7 +118,7 @@ class PacketRing:
             group.packets.append(packet)
             group.bytes += len(packet.content)
             self._bytes += len(packet.content)
-            oldest_s = packet.arrival_s - self._seconds
+            oldest_s = packet.arrival_s - self.seconds
             while len(self._groups) > 1 and self._groups[1].packets[0].arrival_s <= oldest_s:
                 self._drop()
             while self._bytes > self._max_bytes and self._groups:

@@ -17,6 +17,8 @@ from streamdet.video.live.status import SourceStatus
 if TYPE_CHECKING:
     import av
 
+MOST_NOTES = 100
+
 
 class Clipper(Protocol):
     """Makes the clips of one source."""
@@ -60,6 +62,8 @@ class EventRecorder:
         """
         self.notes: list[str] = []
         self._desk = desk
+        self._source = source
+        self._again = again
         self._engine = desk.engine(source, again=again)
         self._rules = {rule.name: rule for rule in self._engine.rules}
         self._snapshots = Snapshots(desk.options.folder, source, draw)
@@ -73,20 +77,29 @@ class EventRecorder:
         """Tell what comes of the next frame."""
         if self._clipper is not None:
             self._clipper.see(detected)
-        events = self._engine.update(detected)
-        if events:
-            self._desk.tell([self._illustrated(event, detected) for event in events])
+        with self._desk.turn(self._source):
+            self._take_up_number()
+            events = self._engine.update(detected)
+            if events:
+                self._desk.tell([self._illustrated(event, detected) for event in events])
         self._end_clips(clock_s(detected.frame))
 
     def gone(self, status: SourceStatus, now_s: float) -> None:
         """Tell what comes of the silence of a camera."""
-        self._desk.tell(self._engine.gone(status, now_s))
+        with self._desk.turn(self._source):
+            self._take_up_number()
+            self._desk.tell(self._engine.gone(status, now_s))
         self._end_clips(now_s)
 
     def end(self) -> None:
         """No more frames: what clips have is all that they get."""
         self._end_clips(None)
         self._take_notes()
+
+    def _take_up_number(self) -> None:
+        """Go on behind the events of another camera of this name; a stopped run counts anew what is there already."""
+        if not self._again:
+            self._engine.number = self._desk.journal.last_number(self._source)
 
     def _illustrated(self, event: Event, detected: DetectedFrame) -> Event:
         if self._desk.knows(event):
@@ -108,6 +121,7 @@ class EventRecorder:
         for notes in (self._snapshots.notes, *([] if self._clipper is None else [self._clipper.notes])):
             self.notes += notes
             notes.clear()
+        del self.notes[MOST_NOTES:]  # of a run of weeks
 
 
 class EventSink:

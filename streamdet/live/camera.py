@@ -187,10 +187,10 @@ class LiveCamera:
                 status = self.source.status
                 if taken or status.state is SourceState.LIVE:
                     last_told_s = now_s
-                elif now_s - last_told_s >= GONE_EVERY_S and self.report.detected:
+                elif now_s - last_told_s >= GONE_EVERY_S:
                     last_told_s = now_s
                     self._tell_gone(status)
-                self._notes.take(self._sinks)
+                self._notes.take((*self._sinks, *self._viewers))
                 if not taken and self.outbox.over:
                     break
             for sink in (*self._sinks, *self._viewers):

@@ -16,7 +16,7 @@ from streamdet.results.page.clock import Clock, length
 from streamdet.results.page.gather import Gathered, View
 from streamdet.results.page.moments import MINUTE_S, busiest
 from streamdet.results.page.receipt import account, verdict
-from streamdet.results.page.scenes import Still, heat_map, place_map, shots, ways
+from streamdet.results.page.scenes import Still, background_style, heat_map, place_map, shots, ways
 from streamdet.results.page.style import Rgb, colour_style, page_script, page_style
 from streamdet.results.page.words import amount, listed, many
 
@@ -57,6 +57,8 @@ def build_page(
     parts += account(gathered, axes, run)
     parts += _made_with(gathered)
     style = page_style() + colour_style(colours(len(gathered.class_names)))
+    for number, view in enumerate(views, 1):
+        style += background_style(number, None if view.quietest is None else still(view, view.quietest))
     return html.page(title, [part for part in parts if part], style=style, script=page_script())
 
 
@@ -87,11 +89,10 @@ def _view(view: View, axis: Axis, number: int, still: Still, level: int) -> list
     """All about one view."""
     if not view.coverage.frames:
         return [html.paragraph("There is no frame of it, so nothing is known.")]
-    background = None if view.quietest is None else still(view, view.quietest)
     parts = [_tiles(view, axis)]
     if view.places:
         parts += [html.heading("Lines, zones and bays", level)] if level == 2 else []
-        drawn = place_map(view, background)
+        drawn = place_map(view, number)
         parts.append(f"<figure>{drawn}</figure>" if drawn else "")
         parts += lines_section(view, axis) + zones_section(view, axis) + bays_section(view, axis)
     parts += _counts(view, axis, level)
@@ -100,8 +101,8 @@ def _view(view: View, axis: Axis, number: int, still: Still, level: int) -> list
         parts.append(html.heading("Busiest minutes" if width_s == MINUTE_S else "Busiest moments", level))
         parts.append(shots(view, axis, moments, still))
         parts.append(html.heading("Where objects were", level))
-        parts.append(heat_map(view, number, background))
-    drawn = ways(view, view.objects.ways, background) if view.objects.ways else ""
+        parts.append(heat_map(view, number))
+    drawn = ways(view, number, view.objects.ways) if view.objects.ways else ""
     parts += objects_section(view, axis, drawn, level)
     return parts
 

@@ -24,16 +24,21 @@ Still = Callable[[View, FrameLine], "bytes | None"]
 """The picture of a frame as JPEG; None where there is none to be had."""
 
 
-def scene(view: View, jpeg: bytes | None, inside: str, what: str, *, dim: bool = False) -> str:
-    """A picture, or a dark ground, with `inside` over it; `what` says it to who can't see."""
+def background_style(number: int, jpeg: bytes | None) -> str:
+    """The style that gives a view its background, once for all that is drawn over it."""
+    return "" if jpeg is None else f".ground-{number} {{ background-image: url({html.data_url(jpeg, '.jpg')}) }}\n"
+
+
+def over_background(view: View, number: int, inside: str, what: str) -> str:
+    """The background of view `number`, or a dark ground where there is none, with `inside` over it."""
+    return _scene(view, f'<div class="ground ground-{number}"></div>{inside}', what)
+
+
+def _scene(view: View, content: str, what: str) -> str:
+    """`what` says the picture to who can't see it."""
     width, height = view.canvas_wh
-    frame = ""
-    if jpeg is not None:
-        frame = f'<img class="frame{" dim" * dim}" alt="" src="{html.data_url(jpeg, ".jpg")}">'
-    return (
-        f'<div class="scene" role="img" aria-label="{escape(what)}" style="aspect-ratio:{width:g}/{height:g}">'
-        f"{frame}{inside}</div>"
-    )
+    size = f"aspect-ratio:{width:g}/{height:g}"
+    return f'<div class="scene" role="img" aria-label="{escape(what)}" style="{size}">{content}</div>'
 
 
 def drawing(view: View, shapes: str) -> str:
@@ -71,7 +76,9 @@ def shots(view: View, axis: Axis, moments: Sequence[Busy], still: Still) -> str:
         when = axis.clock.moment(busy.begin_s, step_s)
         at = axis.clock.moment(busy.peak_s, min(1.0, step_s), with_day=False)
         seen = listed(f"{view.class_names[k]} {counts[k]}" for k in ranked)
-        picture = scene(view, still(view, busy.peak), drawing(view, boxes(busy.peak)), f"{at}: {seen}")
+        jpeg = still(view, busy.peak)
+        frame = "" if jpeg is None else f'<img class="frame" alt="" src="{html.data_url(jpeg, ".jpg")}">'
+        picture = _scene(view, frame + drawing(view, boxes(busy.peak)), f"{at}: {seen}")
         at_peak = f"; here {at}" if at != when else ""
         figures.append(
             f"<figure>{picture}<figcaption><strong>{escape(when)}</strong> · {amount(busy.mean)} at once on average"
@@ -80,7 +87,7 @@ def shots(view: View, axis: Axis, moments: Sequence[Busy], still: Still) -> str:
     return f'<div class="shots">{"".join(figures)}</div>'
 
 
-def heat_map(view: View, number: int, jpeg: bytes | None) -> str:
+def heat_map(view: View, number: int) -> str:
     """Where objects were, of all classes and of each of the most frequent ones, one at a time."""
     dense = density(view.heat, view.coverage.frames, view.canvas_wh)
     order = [int(k) for k in np.argsort(-dense.sum((1, 2)), kind="stable") if dense[k].any()][: MOST_CHOICES - 1]
@@ -98,11 +105,11 @@ def heat_map(view: View, number: int, jpeg: bytes | None) -> str:
         images.append(f'<img alt="" src="{html.data_url(_png(coloured(values, full)), ".png")}">')
         scales.append(f'<div class="scale"><span>0</span><i></i><span>{amount(full)} at once</span></div>')
     alone = "" if buttons else " alone"
-    picture = scene(view, jpeg, f'<div class="heats">{"".join(images)}</div>', "where objects were", dim=True)
+    picture = over_background(view, number, f'<div class="heats">{"".join(images)}</div>', "where objects were")
     return f'<div class="choice{alone}">{"".join(buttons)}{picture}<div class="scales">{"".join(scales)}</div></div>'
 
 
-def ways(view: View, tracks: Sequence[Track], jpeg: bytes | None) -> str:
+def ways(view: View, number: int, tracks: Sequence[Track]) -> str:
     """The ways that objects took, each in the colour of its class."""
     shapes = []
     for track in tracks:
@@ -112,10 +119,10 @@ def ways(view: View, tracks: Sequence[Track], jpeg: bytes | None) -> str:
             shapes.append(
                 f'<polyline class="k{track.class_id}" points="{points}"><title>{escape(name)}</title></polyline>'
             )
-    return scene(view, jpeg, drawing(view, "".join(shapes)), "the ways that objects took", dim=True)
+    return over_background(view, number, drawing(view, "".join(shapes)), "the ways that objects took")
 
 
-def place_map(view: View, jpeg: bytes | None) -> str:
+def place_map(view: View, number: int) -> str:
     """Lines, zones and bays in the picture, with their names; empty where the file does not tell where they are."""
     width, height = view.canvas_wh
     shapes, labels = [], []
@@ -136,7 +143,7 @@ def place_map(view: View, jpeg: bytes | None) -> str:
             )
     if not shapes:
         return ""
-    return scene(view, jpeg, drawing(view, "".join(shapes)) + "".join(labels), "lines, zones and bays", dim=True)
+    return over_background(view, number, drawing(view, "".join(shapes)) + "".join(labels), "lines, zones and bays")
 
 
 def _line(begin_xy: tuple[float, float], end_xy: tuple[float, float], arrow_px: float) -> str:

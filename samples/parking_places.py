@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from parking_mesh import Floats
@@ -23,6 +24,10 @@ from parking_scene import BICYCLE, CATEGORIES, PERSON, Scene, Thing
 from parking_stage import sample_stage
 
 Point = tuple[float, float]
+CAR_HEIGHT = 1.4
+"""Metres."""
+MOST_HIDDEN = 0.4
+"""A bay is left out when trees and lamps hide more than this share of a car in it."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,6 @@ class Site:
     lines: dict[str, tuple[Point, Point]]
     zones: dict[str, tuple[Point, ...]]
     bays: dict[str, tuple[Point, ...]]
-    """Those that are wholly in the picture."""
 
     @classmethod
     def of(cls, seed: int) -> Site:
@@ -107,15 +111,26 @@ def place_of(thing: Thing, time_s: float) -> Floats:
 
 
 def _bays(scene: Scene, camera: Camera) -> dict[str, tuple[Point, ...]]:
+    """Bays that are wholly in the picture, and whose cars trees and lamps don't hide: as a person would draw them."""
     layout = scene.layout
     bays = {}
     per_row = len(layout.bays()) // len(layout.rows)
-    for number, (x, y, _) in enumerate(layout.bays()):
-        half, depth = layout.bay_width / 2, layout.bay_depth / 2
-        corners = rectangle(x - half, y - depth, x + half, y + depth)
-        seen, _ = camera.project(np.array([(cx, cy, 0.0) for cx, cy in corners]))
-        if (seen >= 0).all() and (seen <= (camera.width, camera.height)).all():
-            bays[f"{'ABCD'[number // per_row]}{number % per_row + 1}"] = corners
+    for row, (y, _) in enumerate(layout.rows):
+        before = np.zeros((camera.height, camera.width), np.uint8)
+        for part in scene.scenery:
+            if float(part.footprint[:, 1].mean()) < y:
+                seen, _ = camera.project(part.mesh.quads)
+                for quad in seen:
+                    cv2.fillConvexPoly(before, quad.round().astype(np.int32), 1)
+        for number, (x, _, _) in enumerate(layout.bays()[row * per_row : (row + 1) * per_row], 1):
+            half, depth = layout.bay_width / 2, layout.bay_depth / 2
+            corners = rectangle(x - half, y - depth, x + half, y + depth)
+            seen, _ = camera.project(np.array([(cx, cy, z) for z in (0.0, CAR_HEIGHT) for cx, cy in corners]))
+            if (seen[:4] >= 0).all() and (seen[:4] <= (camera.width, camera.height)).all():
+                car = np.zeros_like(before)
+                cv2.fillConvexPoly(car, cv2.convexHull(seen.round().astype(np.int32)), 1)
+                if (car & before).sum() < MOST_HIDDEN * car.sum():
+                    bays[f"{'ABCD'[row]}{number}"] = corners
     return bays
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
 import av.error
+from av.container import OutputContainer
 from av.packet import Packet
 
 from streamdet.events.encoder import PictureEncoder
@@ -115,11 +117,12 @@ class RingClips:
             return None
         section, packets = cut
         try:
-            seconds = write_clip(self._folder / planned.name, section, packets)
+            before_s, seconds = write_clip(self._folder / planned.name, section, packets, planned.from_s)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self.notes.append(f"the clip {planned.name} can't be written: {reason(error)}")
             return None
-        return clip_message(planned.event, planned.name, seconds, before_s=planned.at_s - packets[0].arrival_s)
+        before_s += planned.at_s - max(planned.from_s, packets[0].arrival_s)
+        return clip_message(planned.event, planned.name, seconds, before_s=before_s)
 
     def _has_room(self, planned: _Planned) -> bool:
         if free_bytes(self._folder) >= DISK_RESERVE_BYTES:
@@ -144,33 +147,54 @@ def clip_message(event: Event, name: str, seconds: float, *, before_s: float) ->
     } | ({} if event.send is None else {"send": list(event.send)})
 
 
-def write_clip(path: Path, section: Section, packets: Sequence[KeptPacket]) -> float:
-    """Write packets, the first a key frame, into an mp4 or mkv that begins at 0; how many seconds it holds.
+def write_clip(
+    path: Path, section: Section, packets: Sequence[KeptPacket], from_s: float = float("-inf")
+) -> tuple[float, float]:
+    """Write packets into an mp4 or mkv.
 
-    Raises OSError, ValueError or FFmpegError; then there is no file.
+    Args:
+        path: of the file; its ending says which.
+        section: of the packets.
+        packets: the first is a key frame.
+        from_s: by the clock of arrival. An mp4 begins to play here: what comes before is in it, since the pictures that
+            follow build on it, and is not shown (an edit list says so). In mkv it is shown.
+
+    Returns:
+        How many seconds before `from_s`, or before its first packet, are shown, and how many in all.
+
+    Raises:
+        OSError, ValueError, FFmpegError: it can't be written; then there is no file.
     """
-    aside = path.with_name(f".{path.name}.new")
+    unit = section.time_base
+    hidden = max(0, round((from_s - packets[0].arrival_s) / unit)) if from_s > packets[0].arrival_s else 0
+    shift = hidden if path.suffix == ".mp4" else 0
     times = _times(section, packets)
     step = max(1, round((times[-1][1] - times[0][1]) / max(1, len(times) - 1)))
+    with (
+        new_clip(path) as container,
+        av.open(io.BytesIO(section.template)) as template,
+    ):
+        stream = container.add_stream_from_template(template.streams.video[0], opaque=True)
+        stream.time_base = unit
+        for place, (kept, (pts, dts)) in enumerate(zip(packets, times, strict=True)):
+            packet = Packet(kept.content)
+            packet.pts, packet.dts, packet.time_base = pts - shift, dts - shift, unit
+            packet.duration = times[place + 1][1] - dts if place + 1 < len(times) else step
+            packet.is_keyframe = kept.is_key
+            packet.stream = stream
+            container.mux(packet)
+    return float((hidden - shift) * unit), float((times[-1][1] - times[0][1] + step - shift) * unit)
+
+
+@contextmanager
+def new_clip(path: Path) -> Iterator[OutputContainer]:
+    """A file to write packets into, .mp4 or .mkv: made aside, and there only once it is complete and on the disk."""
+    aside = path.with_name(f".{path.name}.new")
+    muxer = "mp4" if path.suffix == ".mp4" else "matroska"
+    options = {"movflags": "faststart", "avoid_negative_ts": "disabled"} if muxer == "mp4" else {}
     try:
-        with (
-            av.open(io.BytesIO(section.template)) as template,
-            av.open(
-                f"file:{aside}",
-                "w",
-                format="mp4" if path.suffix == ".mp4" else "matroska",
-                container_options={"movflags": "faststart"} if path.suffix == ".mp4" else {},
-            ) as container,
-        ):
-            stream = container.add_stream_from_template(template.streams.video[0], opaque=True)
-            stream.time_base = section.time_base
-            for place, (kept, (pts, dts)) in enumerate(zip(packets, times, strict=True)):
-                packet = Packet(kept.content)
-                packet.pts, packet.dts, packet.time_base = pts, dts, section.time_base
-                packet.duration = times[place + 1][1] - dts if place + 1 < len(times) else step
-                packet.is_keyframe = kept.is_key
-                packet.stream = stream
-                container.mux(packet)
+        with av.open(f"file:{aside}", "w", format=muxer, container_options=options) as container:
+            yield container
         handle = os.open(aside, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -180,7 +204,6 @@ def write_clip(path: Path, section: Section, packets: Sequence[KeptPacket]) -> f
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
-    return float((times[-1][1] - times[0][1] + step) * section.time_base)
 
 
 def _times(section: Section, packets: Sequence[KeptPacket]) -> list[tuple[int, int]]:

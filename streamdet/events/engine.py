@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from streamdet.events.event import Event, Finding
@@ -53,7 +54,7 @@ class EventEngine:
                 events.append(self._event(cooldown, finding, frame.utc_s, frame))
         for cooldown, watcher in self._watched:
             for finding in watcher.update(detected, now_s):
-                if cooldown.allows(now_s):
+                if cooldown.allows(now_s, finding.place):
                     events.append(self._event(cooldown, finding, frame.utc_s, frame))
         return events
 
@@ -75,28 +76,34 @@ class EventEngine:
         self.number += 1
         rule = cooldown.rule
         return Event(
-            self._source, self.number, rule.name, finding, frame, utc_s, cooldown.take_suppressed(), send=rule.send
+            self._source,
+            self.number,
+            rule.name,
+            finding,
+            frame,
+            utc_s,
+            cooldown.take_suppressed(finding.place),
+            send=rule.send,
         )
 
 
 class _Cooldown:
-    """Keeps back the events of a rule that come too soon after its last one, and counts them."""
+    """Keeps back the events of a rule that come too soon after its last one at the same place, and counts them."""
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self._until_s: float | None = None
-        self._suppressed = 0
+        self._until_s: dict[str | None, float] = {}
+        self._suppressed: Counter[str | None] = Counter()
 
-    def allows(self, now_s: float) -> bool:
-        if self._until_s is not None and now_s < self._until_s:
-            self._suppressed += 1
+    def allows(self, now_s: float, place: str | None = None) -> bool:
+        if now_s < self._until_s.get(place, now_s):
+            self._suppressed[place] += 1
             return False
-        self._until_s = now_s + self.rule.cooldown_s
+        self._until_s[place] = now_s + self.rule.cooldown_s
         return True
 
-    def take_suppressed(self) -> int:
-        taken, self._suppressed = self._suppressed, 0
-        return taken
+    def take_suppressed(self, place: str | None) -> int:
+        return self._suppressed.pop(place, 0)
 
 
 class _Outage:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import av.error
+from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 
 from streamdet.errors import SourceError
-from streamdet.events.clips import IN_MP4, clip_message
+from streamdet.events.clips import IN_MP4, clip_message, new_clip
 from streamdet.events.event import Event
 from streamdet.events.rules import ClipSpan
 from streamdet.events.snapshots import file_stem
@@ -70,63 +71,58 @@ def copy_span(path: Path, stem: Path, from_s: float, to_s: float) -> tuple[str, 
     Args:
         path: the video file.
         stem: the clip's path without its ending, which the codec decides: .mp4 or .mkv.
-        from_s: time in the file, seconds.
+        from_s: time in the file, seconds. An mp4 begins to play here, see `clips.write_clip`.
         to_s: time in the file, seconds.
 
     Returns:
-        The clip's name, its seconds, and the time in the file of its first picture.
+        The clip's name, its seconds, and the time in the file at which it begins to play.
 
     Raises:
+        SourceError: the file can't be read any more.
         ValueError: there is no picture in this span.
     """
     with open_container(path) as source:
         video = video_stream(source, path)
         in_mp4 = video.codec_context.codec.canonical_name in IN_MP4
         sounds = [sound for sound in source.streams.audio[:1] if not in_mp4 or sound.codec_context.name in SOUND_IN_MP4]
-        target = stem.with_name(f"{stem.name}.{'mp4' if in_mp4 else 'mkv'}")
-        aside = target.with_name(f".{target.name}.new")
         time_base = video.time_base or Fraction(1, 1000)
         source.seek(max(round(from_s / time_base), video.start_time or 0), stream=video, backward=True)
-        try:
-            seconds, begin_s = _copy(source, [video, *sounds], aside, "mp4" if in_mp4 else "matroska", to_s)
-            aside.rename(target)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
-    return target.name, seconds, begin_s
+        target = stem.with_name(f"{stem.name}.{'mp4' if in_mp4 else 'mkv'}")
+        with new_clip(target) as container:
+            origin_s = Fraction(from_s).limit_denominator(1_000_000) if in_mp4 else None
+            begin_s, end_s = _copy(source, container, [video, *sounds], origin_s, to_s)
+    return target.name, end_s - begin_s, begin_s
 
 
 def _copy(
-    source: av.container.InputContainer, streams: list[Stream], target: Path, muxer: str, to_s: float
+    source: InputContainer, target: OutputContainer, streams: Sequence[Stream], origin_s: Fraction | None, to_s: float
 ) -> tuple[float, float]:
-    """Seconds copied and the time of the first picture."""
+    """Copy up to `to_s`; `origin_s` in the source becomes 0 unless the first picture is later. Both ends, seconds."""
     video = streams[0]
+    copies = {stream.index: target.add_stream_from_template(stream, opaque=True) for stream in streams}
     begin_s: Fraction | None = None
     end_s = Fraction(0)
-    options = {"movflags": "faststart"} if muxer == "mp4" else {}
-    with av.open(f"file:{target}", "w", format=muxer, container_options=options) as container:
-        copies = {stream.index: container.add_stream_from_template(stream, opaque=True) for stream in streams}
-        for packet in source.demux(*streams):
-            if not packet.size or packet.dts is None or packet.pts is None:
+    for packet in source.demux(*streams):
+        if not packet.size or packet.dts is None or packet.pts is None:
+            continue
+        unit, is_video = packet.time_base, packet.stream_index == video.index
+        if begin_s is None:
+            if not (is_video and packet.is_keyframe):
                 continue
-            unit = packet.time_base
-            is_video = packet.stream_index == video.index
-            if begin_s is None:
-                if not (is_video and packet.is_keyframe):
-                    continue
-                begin_s = packet.pts * unit
-            if packet.dts * unit > to_s:
-                if is_video:
-                    break
-                continue
-            if packet.pts * unit < begin_s:
-                continue  # sound before it, or a picture that needs an earlier key frame
+            first_s = packet.pts * unit
+            begin_s = first_s if origin_s is None else max(first_s, origin_s)
+        if packet.dts * unit > to_s:
             if is_video:
-                end_s = max(end_s, (packet.pts + (packet.duration or 0)) * unit)
-            shift = round(begin_s / unit)
-            packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-            packet.stream = copies[packet.stream_index]
-            container.mux(packet)
+                break
+            continue
+        if packet.pts * unit < first_s or (not is_video and packet.pts * unit < begin_s):
+            continue  # a picture that needs an earlier key frame; sound before the beginning
+        if is_video:
+            end_s = max(end_s, (packet.pts + (packet.duration or 0)) * unit)
+        shift = round(begin_s / unit)
+        packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+        packet.stream = copies[packet.stream_index]
+        target.mux(packet)
     if begin_s is None:
         raise ValueError("no key frame there")
-    return float(end_s - begin_s), float(begin_s)
+    return float(begin_s), float(end_s)

@@ -87,7 +87,7 @@ class Rule:
     sources: tuple[str, ...] | None = None
     """Names of the cameras it holds for; None: all."""
     cooldown_s: float = 0.0
-    """After an event, those of the next seconds are only counted (`suppressed` of the one that follows)."""
+    """After an event, those of the next seconds at the same place are only counted (`suppressed` of the next one)."""
     snapshot: bool = True
     clip: ClipSpan | None = None
     send: tuple[str, ...] | None = None

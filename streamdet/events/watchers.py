@@ -135,7 +135,7 @@ class CrowdWatcher:
         held_s = self._spell.update(count > condition.above, now_s, condition.longer_than_s)
         if held_s is None:
             return []
-        who = " and ".join(condition.classes or ("object",))
+        who = f"× {' or '.join(condition.classes)}" if condition.classes else "objects"
         where = f" in {condition.zone}" if condition.zone else ""
         message = f"{count} {who}{where}, more than {condition.above}"
         return [Finding("count", message, condition.zone, count=count, lasted_s=held_s)]

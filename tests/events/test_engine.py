@@ -106,7 +106,7 @@ def test_a_crowd_in_a_zone_and_in_the_whole_picture() -> None:
     people = [("person", -1)] * 3
     frames = [detected(index, *people[: index + 1], ("car", -1)) for index in range(3)]
     [(index, event)] = events_of(Crowd(2, classes=("person",)), frames)
-    assert (index, event.finding.count, event.finding.message) == (2, 3, "3 person, more than 2")
+    assert (index, event.finding.count, event.finding.message) == (2, 3, "3 × person, more than 2")
 
 
 def test_zones_and_bays_that_changed() -> None:
@@ -129,6 +129,13 @@ def test_a_cooldown_keeps_events_back_and_counts_them() -> None:
     frames = [detected(index, happenings=[crossing(index)]) for index in range(30)]
     got = events_of(Crossing("gate"), frames, cooldown_s=1.0)
     assert [(index, event.number, event.suppressed) for index, event in got] == [(0, 1, 0), (10, 2, 9), (20, 3, 9)]
+
+
+def test_a_cooldown_of_one_bay_is_not_that_of_another() -> None:
+    bays = ["A1", "A2", "A1", "A2", "A1"]
+    frames = [detected(index * 4, happenings=[Happening("occupied", bay)]) for index, bay in enumerate(bays)]
+    got = events_of(BayChange(), frames, cooldown_s=1.0)
+    assert [(event.finding.place, event.suppressed) for _, event in got] == [("A1", 0), ("A2", 0), ("A1", 1)]
 
 
 def test_a_camera_that_is_down_is_told_of_once_and_so_is_its_return() -> None:

@@ -93,7 +93,7 @@ def _batches(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
 def _write(path: Path, frame: Frame) -> None:
     """Write a frame as JPEG, with the colours that the network sees."""
     fitting = Fitting(frame.width, frame.height, frame.width, frame.height)
-    image_rgb = fitting.resize(frame.picture, exact=False).numpy()
+    image_rgb = fitting.resize(frame.picture, exact=False).permute(1, 2, 0).numpy()
     written, content = cv2.imencode(".jpg", image_rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not written:
         raise OutputError(f"{path} can't be written: a frame of {frame.width}x{frame.height} is no JPEG")

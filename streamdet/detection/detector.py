@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,19 +13,20 @@ from av.video.reformatter import VideoReformatter
 
 from streamdet.detection.anchors import anchors_per_level
 from streamdet.detection.checkpoint import Model
-from streamdet.detection.folding import fold_batch_norm
+from streamdet.detection.engines.making import EngineMaker
+from streamdet.detection.engines.seam import Engine, check_engine_name
 from streamdet.detection.models import find_model
 from streamdet.detection.postprocess import ImageDetections, PostprocessRule, postprocess
 from streamdet.detection.precision import Placement, choose_placement
 from streamdet.detection.resize import PAD_MULTIPLE, Fitting, InputRule, Picture, to_batch
-from streamdet.detection.retinanet import HeadOutputs, RetinaNet, to_channels_last
+from streamdet.detection.retinanet import HeadOutputs
+from streamdet.detection.weights import default_cache_dir
 from streamdet.errors import UsageError
 from streamdet.types import Detections
 
-STAGES = ("resize", "network", "postprocess")
+STAGES = ("resize", "copy", "network", "postprocess")
+"""`copy`: from bytes to the network's normalised input, on its device."""
 MOST_REFORMATTERS = 16
-NEVER_LOGIT = -1e4
-"""Logit of a score of 0 in every number format."""
 
 
 class Detector:
@@ -37,6 +37,7 @@ class Detector:
         placement: device and number format.
         seconds: time that the last call spent, by the names in `STAGES`.
         input_size_wh: width and height of the network's last input in pixels; None before the first call.
+        engine: what computes the network; None where only the first pictures tell what is fastest.
     """
 
     def __init__(
@@ -48,10 +49,15 @@ class Detector:
         rule: PostprocessRule | None = None,
         thresholds: tuple[float, ...] | None = None,
         class_names: Sequence[str] | None = None,
+        engine: str = "torch",
+        cache_dir: Path | None = None,
     ) -> None:
         """`thresholds`: least score to report per class logit (default: the card's); `class_names`: report only these.
 
-        `model` stays as it is: the detector works on a copy.
+        `engine`: auto, torch, openvino or openvino-int8; what it has to keep goes into `cache_dir`. `model` stays as
+        it is: the detector works on a copy.
+
+        Raises UsageError where the engine can't be had.
         """
         self.card = model.card
         self.sha256 = model.sha256
@@ -64,12 +70,8 @@ class Detector:
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.input_size_wh: tuple[int, int] | None = None
         self._reformatters: dict[Fitting, VideoReformatter] = {}
-        network = copy.deepcopy(model.network)
-        if model.card.config.batch_norm != "folded":
-            fold_batch_norm(network)
-        network.requires_grad_(False)
-        _silence(network, self._unwanted, len(model.card.class_names))
-        self.network = to_channels_last(network.to(placement.device, placement.dtype).eval())
+        self._maker = EngineMaker(model, placement, engine, cache_dir or default_cache_dir())
+        self.engine: Engine | None = self._maker.ready
 
     @classmethod
     def load(
@@ -81,6 +83,7 @@ class Detector:
         size: tuple[int, int] | None = None,
         conf: float | None = None,
         classes: Sequence[str] | None = None,
+        engine: str = "auto",
         cache_dir: Path | None = None,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> Detector:
@@ -90,7 +93,8 @@ class Detector:
         `progress` the bytes done and in all), a `.safetensors` of ours, a run's folder, or a RetinaNet of
         torchvision's (`.pth`).
         `size`: short and long side in pixels that pictures are scaled to. `conf`: least score for every class, in place
-        of the model's own thresholds. `classes`: report only these names.
+        of the model's own thresholds. `classes`: report only these names. `engine`: what computes the network: torch,
+        openvino, openvino-int8, or auto: the faster of the first two, measured at first use and then remembered.
 
         Raises ModelError when the model can't be found, fetched or loaded, UsageError for a wrong argument.
         """
@@ -98,13 +102,22 @@ class Detector:
             raise UsageError(f"the input size is {size[0]}x{size[1]}; each side needs at least {PAD_MULTIPLE} pixels")
         if conf is not None and not 0 < conf < 1:
             raise UsageError(f"the confidence is {conf}; give a number between 0 and 1")
+        check_engine_name(engine)
         placement = choose_placement(device, precision)
         found = find_model(model, cache_dir=cache_dir, progress=progress)
         rule = found.card.input_rule
         if size is not None:
             rule = replace(rule, short_side=min(size), long_side=max(size))
         thresholds = None if conf is None else (conf,) * len(found.card.class_names)
-        return cls(found, placement, input_rule=rule, thresholds=thresholds, class_names=classes)
+        return cls(
+            found,
+            placement,
+            input_rule=rule,
+            thresholds=thresholds,
+            class_names=classes,
+            engine=engine,
+            cache_dir=cache_dir,
+        )
 
     def set_thresholds(self, thresholds: Sequence[float]) -> None:
         """From the next call on report what scores above these, one per class logit; any thread."""
@@ -130,23 +143,39 @@ class Detector:
 
     def _batch(self, pictures: list[Picture], fitting: Fitting) -> list[ImageDetections]:
         self.input_size_wh = (fitting.padded_width, fitting.padded_height)
-        started = time.perf_counter()
+        marks = [time.perf_counter()]
         exact, reformatter = self.input_rule.exact, self._reformatter(fitting)
         scaled = [fitting.resize(picture, exact=exact, reformatter=reformatter) for picture in pictures]
-        resized = time.perf_counter()
+        marks.append(time.perf_counter())
         with torch.inference_mode():
-            heads = self.heads(to_batch(scaled, fitting, self.input_rule, self.placement.device, self.placement.dtype))
-            if self.placement.device.type == "cuda":
-                torch.cuda.synchronize(self.placement.device)
-            computed = time.perf_counter()
-            anchors = anchors_per_level(
-                self.card.config.anchors, fitting.padded_height, fitting.padded_width, self.placement.device
-            )
-            found = postprocess(heads, anchors, fitting.height, fitting.width, self.rule)
-        self.seconds["resize"] += resized - started
-        self.seconds["network"] += computed - resized
-        self.seconds["postprocess"] += time.perf_counter() - computed
+            images = to_batch(scaled, fitting, self.input_rule, self.placement.device)
+            marks.append(self._now())
+            if self.engine is None:
+                self.engine = self._maker.make(images)
+                marks = [time.perf_counter() - (marks[-1] - mark) for mark in marks]  # choosing is no part of the work
+            outputs = self.engine(images)
+            marks.append(self._now())
+            found = self._postprocess(outputs, fitting)
+            marks.append(self._now())
+        for stage, begun, ended in zip(STAGES, marks, marks[1:], strict=False):
+            self.seconds[stage] += ended - begun
         return found
+
+    def _postprocess(self, outputs: list[HeadOutputs], fitting: Fitting) -> list[ImageDetections]:
+        device = self.placement.device
+        anchors = anchors_per_level(self.card.config.anchors, fitting.padded_height, fitting.padded_width, device)
+        least = torch.from_numpy(self.thresholds).to(device)
+        return [
+            found
+            for heads in outputs
+            for found in postprocess(heads, anchors, fitting.height, fitting.width, self.rule, least)
+        ]
+
+    def _now(self) -> float:
+        """The clock, once the device has done its work."""
+        if self.placement.device.type == "cuda":
+            torch.cuda.synchronize(self.placement.device)
+        return time.perf_counter()
 
     def _reformatter(self, fitting: Fitting) -> VideoReformatter:
         """The scaler for this fitting; a stream has one, a folder of photographs may have many."""
@@ -154,19 +183,11 @@ class Detector:
             self._reformatters.clear()
         return self._reformatters.setdefault(fitting, VideoReformatter())
 
-    def heads(self, images: torch.Tensor) -> HeadOutputs:
-        """Raw outputs for a normalised batch (N, 3, H, W) on the device."""
-        outputs: HeadOutputs = self.network(images)
-        return outputs
-
     def _to_source(self, found: ImageDetections, fitting: Fitting) -> Detections:
-        scores = found.scores.cpu().numpy()
-        class_ids = found.class_ids.cpu().numpy()
-        wanted = scores > self.thresholds[class_ids]
         return Detections(
-            fitting.boxes_to_source(found.boxes.cpu().numpy())[wanted],
-            scores[wanted],
-            class_ids[wanted],
+            fitting.boxes_to_source(found.boxes.cpu().numpy()),
+            found.scores.cpu().numpy(),
+            found.class_ids.cpu().numpy(),
             self.card.class_names,
         )
 
@@ -193,15 +214,6 @@ def _unwanted(model: Model, class_names: Sequence[str] | None) -> list[int]:
         if name not in known:
             raise UsageError(f"{card.name} knows no class {name!r}; it knows {', '.join(known)}")
     return hidden + [class_id for class_id, name in enumerate(card.class_names) if name not in class_names]
-
-
-def _silence(network: RetinaNet, class_ids: list[int], num_classes: int) -> None:
-    """Make `class_ids` impossible, so that they take no other class's place among the best candidates."""
-    output = network.head.classification_head.cls_logits  # its channels: anchor by anchor, in each class by class
-    assert output.bias is not None
-    for class_id in class_ids:
-        output.weight[class_id::num_classes] = 0.0
-        output.bias[class_id::num_classes] = NEVER_LOGIT
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,7 +1,7 @@
 """From raw heads to boxes: threshold, top-k per level, decode, NMS per class (paper, section 4.1, "Inference").
 
 Shape legend: N images, R = H * W * A rows of a level, K classes, C candidates of an image.
-Scores, boxes and NMS are float32 whatever the network computes in.
+Scores, boxes and NMS are float32 or better, whatever the network computes in.
 """
 
 from __future__ import annotations
@@ -11,10 +11,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
+from torchvision.ops import nms
 
 from streamdet.detection import boxes
 from streamdet.detection.retinanet import HeadOutputs
+
+SCAN_BLOCK = 1024
+"""Logits that are looked at together: where the largest of them is too small, none of them is looked at again."""
+NMS_AT_FIRST = 1000
+"""Candidates that NMS sees at first: in most pictures the best `max_detections` are among them."""
 
 
 @dataclass(frozen=True)
@@ -44,42 +49,82 @@ class ImageDetections:
 
 
 def postprocess(
-    heads: HeadOutputs, anchors: tuple[Tensor, ...], height: int, width: int, rule: PostprocessRule
+    heads: HeadOutputs,
+    anchors: tuple[Tensor, ...],
+    height: int,
+    width: int,
+    rule: PostprocessRule,
+    least: Tensor | None = None,
 ) -> list[ImageDetections]:
-    """Detections of each image; boxes are cut at `height` x `width`, the size of the picture without its padding."""
+    """Detections of each image; boxes are cut at `height` x `width`, the size of the picture without its padding.
+
+    `least`: (K,) float32, what each class must score more than, where that is more than the rule's threshold; inf for
+    classes that are not wanted, which then take no other class's place among the best candidates.
+    """
     count = heads.logits[0].shape[0]
-    return [_one_image(heads, image, anchors, height, width, rule) for image in range(count)]
+    return [_one_image(heads, image, anchors, height, width, rule, least) for image in range(count)]
 
 
 def _one_image(
-    heads: HeadOutputs, image: int, anchors: tuple[Tensor, ...], height: int, width: int, rule: PostprocessRule
+    heads: HeadOutputs,
+    image: int,
+    anchors: tuple[Tensor, ...],
+    height: int,
+    width: int,
+    rule: PostprocessRule,
+    least: Tensor | None,
 ) -> ImageDetections:
-    found_logits, found_boxes, found_classes = [], [], []
+    found_scores, found_deltas, found_anchors, found_classes = [], [], [], []
     for level_logits, level_deltas, level_anchors in zip(heads.logits, heads.deltas, anchors, strict=True):
-        logits, indices = _best(level_logits[image], rule)
+        scores, indices = _best(level_logits[image], rule, least)
         num_classes = level_logits.shape[-1]
         rows = indices.div(num_classes, rounding_mode="floor")
-        found_logits.append(logits)
-        found_classes.append(indices % num_classes)
-        found_boxes.append(boxes.decode(level_deltas[image][rows], level_anchors[rows]))
-    scores = torch.cat(found_logits).sigmoid()
-    class_ids = torch.cat(found_classes)
-    candidates = boxes.clip(torch.cat(found_boxes), height, width)
-    keep = batched_nms(candidates, scores, class_ids, rule.nms_iou)[: rule.max_detections]
+        found_scores.append(scores)
+        found_classes.append(indices - rows * num_classes)
+        found_deltas.append(level_deltas[image][rows])
+        found_anchors.append(level_anchors[rows])
+    scores, order = torch.cat(found_scores).sort(descending=True, stable=True)
+    class_ids = torch.cat(found_classes)[order]
+    candidates = boxes.decode(torch.cat(found_deltas), torch.cat(found_anchors))[order]
+    candidates = boxes.clip(candidates, height, width)
+    keep = _nms_per_class(candidates, scores, class_ids, max(height, width), rule)
     return ImageDetections(candidates[keep], scores[keep], class_ids[keep])
 
 
-def _best(logits: Tensor, rule: PostprocessRule) -> tuple[Tensor, Tensor]:
-    """The best logits above the threshold of a level's (R, K), as float32, and their places in the flat level.
+def _best(logits: Tensor, rule: PostprocessRule, least: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The best scores above the threshold of a level's (R, K), as float32, and their places in the flat level.
 
-    Comparing logits spares a sigmoid over all R * K of them.
+    Comparing logits spares a sigmoid over all R * K of them; few blocks of them hold any that is large enough.
     """
     flat = logits.flatten()
     threshold = min(max(rule.score_threshold, 1e-6), 1 - 1e-6)
     limit = math.log(threshold / (1 - threshold))
     # The comparison rounds its limit to the logits' format: take a little more, then compare scores in float32.
-    places = (flat > limit - abs(limit) * torch.finfo(flat.dtype).eps).nonzero().squeeze(1)
-    places = places[flat[places].float().sigmoid() > rule.score_threshold]
-    values = flat[places].float()
-    best, order = values.topk(min(rule.top_k, len(values)))
+    limit -= abs(limit) * torch.finfo(flat.dtype).eps
+    blocks = len(flat) // SCAN_BLOCK
+    whole = flat[: blocks * SCAN_BLOCK].view(blocks, SCAN_BLOCK)
+    promising = (~(whole.amax(dim=1) <= limit)).nonzero().squeeze(1)  # one with a NaN is promising, too
+    inside = (whole[promising] > limit).nonzero()
+    rest = (flat[blocks * SCAN_BLOCK :] > limit).nonzero().squeeze(1) + blocks * SCAN_BLOCK
+    places = torch.cat((promising[inside[:, 0]] * SCAN_BLOCK + inside[:, 1], rest))
+    scores = flat[places].float().sigmoid()
+    good = scores > rule.score_threshold
+    if least is not None:
+        good &= scores > least[places % logits.shape[-1]]
+    places, scores = places[good], scores[good]
+    best, order = scores.topk(min(rule.top_k, len(scores)))
     return best, places[order]
+
+
+def _nms_per_class(
+    candidates: Tensor, scores: Tensor, class_ids: Tensor, longest: int, rule: PostprocessRule
+) -> Tensor:
+    """Places of the best `max_detections` of `candidates` (C, 4), best first, that no better one of its class covers.
+
+    One NMS for all classes, each in a region of its own: in float64, as float32 steps by more than 0.001 px there.
+    """
+    apart = candidates.double() + (class_ids * (longest + 1.0))[:, None]
+    first: Tensor = nms(apart[:NMS_AT_FIRST], scores[:NMS_AT_FIRST].double(), rule.nms_iou)
+    if len(first) < rule.max_detections and len(scores) > NMS_AT_FIRST:
+        first = nms(apart, scores.double(), rule.nms_iou)
+    return first[: rule.max_detections]

@@ -97,21 +97,23 @@ class Fitting:
         return -(-self.height // PAD_MULTIPLE) * PAD_MULTIPLE
 
     def resize(self, picture: Picture, *, exact: bool, reformatter: VideoReformatter | None = None) -> Tensor:
-        """`picture` scaled: (height, width, 3) RGB, uint8, or float32 in 0-255 when `exact`.
+        """`picture` scaled: (3, height, width) RGB, uint8, or float32 in 0-255 when `exact`.
 
         A `reformatter` kept for all pictures of this fitting spares swscale's tables: 3 ms per picture.
         """
         reformatter = reformatter or VideoReformatter()
         if exact:
-            image_rgb = _to_rgb(reformatter, picture) if isinstance(picture, av.VideoFrame) else picture
-            planes = torch.tensor(image_rgb).permute(2, 0, 1)[None].float()
-            scaled = F.interpolate(planes, size=(self.height, self.width), mode="bilinear", align_corners=False)
-            return scaled[0].permute(1, 2, 0)
+            if isinstance(picture, av.VideoFrame):
+                planes = torch.from_numpy(_to_planes(reformatter, picture))
+            else:
+                planes = torch.tensor(picture).permute(2, 0, 1)
+            size = (self.height, self.width)
+            return F.interpolate(planes[None].float(), size=size, mode="bilinear", align_corners=False)[0]
         if not isinstance(picture, av.VideoFrame):
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         shrinks = self.width * 2 <= self.source_width
         interpolation = Interpolation.AREA if shrinks else BILINEAR
-        return torch.from_numpy(_to_rgb(reformatter, picture, self.width, self.height, interpolation))
+        return torch.from_numpy(_to_planes(reformatter, picture, self.width, self.height, interpolation))
 
     def boxes_to_source(self, boxes_xyxy: Float32Array) -> Float32Array:
         """Boxes (N, 4) in the scaled picture, in pixels of the source."""
@@ -124,20 +126,24 @@ class Fitting:
         return boxes_xyxy * np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
 
 
-def _to_rgb(
+def _to_planes(
     reformatter: VideoReformatter,
     frame: av.VideoFrame,
     width: int | None = None,
     height: int | None = None,
     interpolation: Interpolation = BILINEAR,
 ) -> UInt8Array:
-    """The frame's pixels, (height, width, 3) RGB, scaled if a size is given.
+    """The frame's pixels, (3, height, width) RGB, scaled if a size is given.
 
-    By way of planes: asked for packed RGB, swscale halves the colour resolution of the result (where its width is even)
-    and takes longer. Without SWS_ACCURATE_RND it would darken unscaled pictures by a level.
+    Asked for packed RGB, swscale halves the colour resolution of the result (where its width is even) and takes longer.
+    Without SWS_ACCURATE_RND it would darken unscaled pictures by a level.
     """
-    planes = reformatter.reformat(frame, width, height, format="gbrp", interpolation=interpolation | SWS_ACCURATE_RND)
-    return planes.to_ndarray().astype(np.uint8, copy=False)
+    scaled = reformatter.reformat(frame, width, height, format="gbrp", interpolation=interpolation | SWS_ACCURATE_RND)
+    rgb = np.empty((3, scaled.height, scaled.width), np.uint8)
+    for plane, place in zip(scaled.planes, (1, 2, 0), strict=True):
+        lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        np.copyto(rgb[place], lines[: scaled.height, : scaled.width])
+    return rgb
 
 
 def normalise(pictures_rgb: Tensor, rule: InputRule) -> Tensor:
@@ -147,14 +153,18 @@ def normalise(pictures_rgb: Tensor, rule: InputRule) -> Tensor:
     return pictures_rgb.permute(0, 3, 1, 2).to(torch.float32, copy=True).sub_(mean).div_(std)
 
 
-def to_batch(
-    scaled: list[Tensor], fitting: Fitting, rule: InputRule, device: torch.device, dtype: torch.dtype
-) -> Tensor:
-    """Scaled pictures of one fitting as the network's input: (N, 3, padded_height, padded_width), channels-last.
+def to_batch(scaled: list[Tensor], fitting: Fitting, rule: InputRule, device: torch.device) -> Tensor:
+    """Scaled pictures (3, height, width) of one fitting as the network's input: (N, 3, padded_height, padded_width).
 
-    The padding holds the mean colour, that is 0 after normalisation. Bytes travel to the device, not floats.
+    The padding holds the mean colour, that is 0 after normalisation. Bytes travel to the device, not floats. Plane by
+    plane this takes a tenth of the time that it takes pixel by pixel.
     """
-    normalised = normalise(torch.stack(scaled).to(device, non_blocking=True), rule)  # (N, 3, H, W), channels-last
-    padding = (0, fitting.padded_width - fitting.width, 0, fitting.padded_height - fitting.height)
-    padded = F.pad(normalised, padding) if any(padding) else normalised
-    return padded.to(dtype).contiguous(memory_format=torch.channels_last)
+    batch = torch.zeros(len(scaled), 3, fitting.padded_height, fitting.padded_width, device=device)
+    inside = batch[:, :, : fitting.height, : fitting.width]
+    scale = 1 / (torch.tensor(rule.std, dtype=torch.float64) * 255)
+    shift = -torch.tensor(rule.mean, dtype=torch.float64) * 255 * scale
+    for place, picture in enumerate(scaled):
+        inside[place].copy_(picture.to(device, non_blocking=True))
+    columns = [each.to(device, torch.float32)[:, None, None] for each in (scale, shift)]
+    inside.mul_(columns[0]).add_(columns[1])
+    return batch

@@ -192,7 +192,7 @@ class FeaturePyramid(nn.Module):
         outputs = [self.layer_blocks[-1](merged)]
         for level in (1, 0):
             lateral = self.inner_blocks[level](stages[level])
-            merged = lateral + F.interpolate(merged, size=lateral.shape[-2:], mode="nearest")
+            merged = lateral + F.interpolate(merged, scale_factor=2.0, mode="nearest")  # sides are multiples of 32
             outputs.insert(0, self.layer_blocks[level](merged))
         p6 = self.extra_blocks["p6"](stages[-1] if self.p6_from_c5 else outputs[-1])
         p7 = self.extra_blocks["p7"](F.relu(p6))
@@ -239,9 +239,14 @@ class ClassificationHead(nn.Module):
         _init_head(self)
         nn.init.constant_(self.cls_logits.bias, -math.log((1 - config.prior) / config.prior))  # type: ignore[arg-type]
 
+    def maps(self, feature: Tensor) -> Tensor:
+        """(N, channels, H, W) to (N, A * K, H, W)."""
+        logits: Tensor = self.cls_logits(self.conv(feature))
+        return logits
+
     def forward(self, feature: Tensor) -> Tensor:
         """(N, channels, H, W) to (N, H * W * A, K)."""
-        return _cells_to_rows(self.cls_logits(self.conv(feature)), self.num_classes)
+        return _cells_to_rows(self.maps(feature), self.num_classes)
 
 
 class RegressionHead(nn.Module):
@@ -253,9 +258,14 @@ class RegressionHead(nn.Module):
         self.bbox_reg = nn.Conv2d(channels, outputs, 3, padding=1)
         _init_head(self)
 
+    def maps(self, feature: Tensor) -> Tensor:
+        """(N, channels, H, W) to (N, A * 4, H, W)."""
+        deltas: Tensor = self.bbox_reg(self.conv(feature))
+        return deltas
+
     def forward(self, feature: Tensor) -> Tensor:
         """(N, channels, H, W) to (N, H * W * A, 4)."""
-        return _cells_to_rows(self.bbox_reg(self.conv(feature)), 4)
+        return _cells_to_rows(self.maps(feature), 4)
 
 
 class Heads(nn.Module):

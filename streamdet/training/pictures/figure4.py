@@ -107,7 +107,7 @@ def _logits_and_truth(model: Model, image: LabelledImage) -> tuple[Tensor, Tenso
     card, cpu = model.card, torch.device("cpu")
     fitting = card.input_rule.fit(image.width, image.height)
     scaled = fitting.resize(read_rgb(image), exact=card.input_rule.exact)
-    heads = model.network(to_batch([scaled], fitting, card.input_rule, cpu, torch.float32))
+    heads = model.network(to_batch([scaled], fitting, card.input_rule, cpu))
     logits = torch.cat(heads.logits, dim=1)[0]
     anchors = torch.cat(anchors_per_level(card.config.anchors, fitting.padded_height, fitting.padded_width, cpu))
     class_ids = torch.from_numpy(image.class_ids)

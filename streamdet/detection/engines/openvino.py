@@ -1,0 +1,180 @@
+"""The network as OpenVINO computes it on a CPU, in bfloat16, float32 or INT8 (package `openvino`, an extra).
+
+A model is translated once, for pictures of any size, and kept in the cache folder; it is compiled for each size.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from torch import Tensor, nn
+
+from streamdet.detection.retinanet import HeadOutputs, RetinaNet
+from streamdet.errors import UsageError
+
+TRANSLATION = 1
+"""Version of the form of a translated network: a new one is made where this differs."""
+MOST_SIZES = 8
+"""Compiled networks that are kept; a stream needs one, a folder of photographs may need many."""
+HINTS = {torch.bfloat16: "bf16", torch.float32: "f32"}
+"""Number formats that OpenVINO computes in, by its own name for them."""
+LEVELS = 5
+
+
+def has_openvino() -> bool:
+    """True where the package is installed."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+def openvino_version() -> str:
+    """Such as "2026.4.1"."""
+    try:
+        return version("openvino")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def check_openvino(device: torch.device, dtype: torch.dtype) -> None:
+    """Raises UsageError where OpenVINO is missing, or can't do what is asked for."""
+    if not has_openvino():
+        raise UsageError(
+            "--engine openvino needs the package openvino, which is not installed: pip install 'streamdet[openvino]'"
+        )
+    if device.type != "cpu":
+        raise UsageError(f"--engine openvino computes on the CPU, and --device is {device}; leave one of them out")
+    if dtype not in HINTS:
+        name = str(dtype).removeprefix("torch.")
+        raise UsageError(f"--engine openvino computes in bfloat16 or float32, and --precision is {name}; leave it out")
+
+
+class OpenVinoEngine:
+    """A translated network, ready for pictures of any size."""
+
+    def __init__(self, path: Path, num_classes: int, dtype: torch.dtype, *, int8: bool = False) -> None:
+        """`path`: what `translated` or `quantized_path` gave. `dtype`: of what is not computed in INT8."""
+        import openvino
+
+        self.name = "openvino-int8" if int8 else "openvino"
+        self.precision = "int8" if int8 else str(dtype).removeprefix("torch.")
+        self._path = path
+        self._values = (num_classes, 4)
+        self._core = openvino.Core()
+        self._options = {
+            "INFERENCE_PRECISION_HINT": HINTS[dtype],
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            # Pinned to cores, threads would wait for the encoder's, or for those of a second process.
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._compiled: dict[tuple[int, int], Any] = {}
+        self._requests: dict[tuple[int, int], list[Any]] = {}
+
+    def __call__(self, images: Tensor) -> list[HeadOutputs]:
+        """Raw outputs, float32, of each picture; they are overwritten by the next call."""
+        rows = images.numpy()
+        requests = self._requests_for(images.shape[2], images.shape[3], len(rows))
+        for request, row in zip(requests, rows, strict=True):
+            request.infer([row[None]], share_inputs=True, share_outputs=True)
+        return [self._outputs(request) for request in requests]
+
+    def _outputs(self, request: Any) -> HeadOutputs:
+        maps = [torch.from_numpy(request.get_output_tensor(place).data) for place in range(2 * LEVELS)]
+        classes, numbers = self._values
+        return HeadOutputs(
+            [each.view(1, -1, classes) for each in maps[:LEVELS]], [each.view(1, -1, numbers) for each in maps[LEVELS:]]
+        )
+
+    def _requests_for(self, height: int, width: int, count: int) -> list[Any]:
+        """A request per picture of a batch, so that the outputs of one don't overwrite those of another."""
+        key = (height, width)
+        if key not in self._compiled:
+            if len(self._compiled) >= MOST_SIZES:
+                self._compiled.clear()
+                self._requests.clear()
+            self._compiled[key] = self._compile(height, width)
+        requests = self._requests.setdefault(key, [])
+        while len(requests) < count:
+            requests.append(self._compiled[key].create_infer_request())
+        return requests[:count]
+
+    def _compile(self, height: int, width: int) -> Any:
+        network = self._core.read_model(self._path)
+        network.reshape([1, 3, height, width])
+        return self._core.compile_model(network, "CPU", self._options)
+
+
+class _Maps(nn.Module):
+    """The network with outputs that any size of picture has the same form of: (N, H, W, A * K), (N, H, W, A * 4)."""
+
+    def __init__(self, network: RetinaNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Class logits of P3 to P7, then their deltas."""
+        features = self.network.backbone(images)
+        heads = (self.network.head.classification_head, self.network.head.regression_head)
+        return tuple(head.maps(feature).permute(0, 2, 3, 1) for head in heads for feature in features)
+
+
+def folder_of(cache_dir: Path) -> Path:
+    """Where translated networks and choices lie."""
+    return cache_dir / "engines"
+
+
+def translated(network: RetinaNet, sha256: str, cache_dir: Path) -> Path:
+    """File of `network` (float32 on the host, batch norm folded) in OpenVINO's form; made where it isn't there.
+
+    Raises UsageError when the cache folder can't be written.
+    """
+    path = _path(sha256, cache_dir, "f32")
+    if path.exists():
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not path.exists():
+                save(_translate(network), path)
+    except OSError as error:
+        raise UsageError(
+            f"cannot keep the network for OpenVINO in {path.parent}: {error.strerror or error}; "
+            "set STREAMDET_CACHE to a folder that can be written, or give --engine torch"
+        ) from error
+    return path
+
+
+def quantized_path(sha256: str, cache_dir: Path) -> Path:
+    """Where `streamdet quantize` keeps a model's INT8 network."""
+    return _path(sha256, cache_dir, "int8")
+
+
+def _path(sha256: str, cache_dir: Path, kind: str) -> Path:
+    return folder_of(cache_dir) / f"{sha256[:24]}.{kind}.openvino-{openvino_version()}.v{TRANSLATION}.xml"
+
+
+def save(translated_network: Any, path: Path) -> None:
+    """Write an OpenVINO network: aside first and then renamed, its weights before what names them."""
+    import openvino
+
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as name:
+        aside = Path(name) / path.name
+        openvino.save_model(translated_network, aside, compress_to_fp16=False)
+        for suffix in (".bin", ".xml"):
+            aside.with_suffix(suffix).replace(path.with_suffix(suffix))
+
+
+def _translate(network: RetinaNet) -> Any:
+    import openvino
+
+    example = torch.zeros(1, 3, 256, 384)  # sides that P7 has more than one cell of, and that differ
+    with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's own export, about torch's own code
+        exported = torch.export.export(_Maps(network).eval(), (example,))
+        return openvino.convert_model(exported)

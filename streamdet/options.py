@@ -128,7 +128,8 @@ class RunOptions:
         common = self.common
         if not self.video and self.out is not None:
             raise UsageError(f"--out {self.out} and --no-video contradict each other; leave one out")
-        if not self.video and all(target is None for target in (common.jsonl, common.report, common.counts)):
+        written = (common.jsonl, common.report, common.counts, common.events)
+        if not self.video and all(target is None for target in written):
             raise UsageError("--no-video leaves nothing to write; add --jsonl FILE or --report FILE")
         targets = [str(path.resolve()) for path in (self.video_path, common.report, common.counts) if path is not None]
         targets += [str(Path(common.jsonl).resolve())] if common.jsonl not in (None, "-") else []

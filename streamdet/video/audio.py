@@ -76,6 +76,11 @@ class AudioCopy:
         streams = self._source.streams.audio if self._source else ()
         return [stream.codec_context.sample_rate for stream in streams if stream.codec_context]
 
+    @property
+    def is_copying(self) -> bool:
+        """There is a stream that the output holds."""
+        return bool(self._targets)
+
     def add_to(self, container: OutputContainer) -> None:
         """Add one stream to `container` for every audio stream of the source that it can hold."""
         self._container = container

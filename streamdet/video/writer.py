@@ -90,6 +90,7 @@ class VideoWriter:
         self._closed = False
         self._last_pts = 0
         self._last_duration_s: Fraction | None = None
+        self._held: Packet[VideoStream] | None = None
         self._last_key = 0
 
     def write(
@@ -150,7 +151,7 @@ class VideoWriter:
             self.notes.append(f"{self.path} was not written: there was no frame")
             return
         try:
-            self._mux(self._stream.encode(None))
+            self._mux(self._stream.encode(None), is_end=True)
             self._container.close()
         except av.error.FFmpegError as error:
             raise self._failed(error) from None
@@ -173,7 +174,7 @@ class VideoWriter:
         self.notes.append(f"{self.path} was not finished: it plays up to where it was written")
         # the frames before are safe, and that is all a close promises
         with contextlib.suppress(av.error.FFmpegError):
-            self._mux(self._stream.encode(None))
+            self._mux(self._stream.encode(None), is_end=True)
         with contextlib.suppress(av.error.FFmpegError):
             self._container.close()
         self._audio.close()
@@ -206,12 +207,28 @@ class VideoWriter:
         container.start_encoding()
         self._container, self._stream = container, stream
 
-    def _mux(self, packets: list[Packet[VideoStream]]) -> None:
-        assert self._container is not None
+    def _mux(self, packets: list[Packet[VideoStream]], *, is_end: bool = False) -> None:
+        """Write packets. Beside sound each waits for the next one, which tells how long it is shown.
+
+        A packet of sound ends the fragment before it, and in FFmpeg's mp4 the next fragment begins where the last one's
+        durations end: with the usual frame's length instead of the true one, frames would be written at wrong times.
+        """
         for packet in packets:
-            assert packet.pts is not None
-            self._audio.copy_until(packet.pts * self._time_base)
-            self._container.mux(packet)
+            held, self._held = self._held, packet if self._audio.is_copying else None
+            if held is not None:
+                held.duration = (packet.pts or 0) - (held.pts or 0)
+                self._mux_at_once(held)
+            if self._held is None:
+                self._mux_at_once(packet)
+        if is_end and self._held is not None:
+            held, self._held = self._held, None
+            self._mux_at_once(held)
+
+    def _mux_at_once(self, packet: Packet[VideoStream]) -> None:
+        assert self._container is not None
+        assert packet.pts is not None
+        self._audio.copy_until(packet.pts * self._time_base)
+        self._container.mux(packet)
 
     def _failed(self, error: av.error.FFmpegError) -> OutputError:
         self.close()
@@ -227,7 +244,9 @@ def _running_options(muxer: str) -> dict[str, str]:
     if muxer == "matroska":
         return options | {"cluster_time_limit": "1"}
     # frag_discont: the times in the fragments are absolute, though the header is written before the first frame
-    return options | {"movflags": "empty_moov+default_base_moof+frag_every_frame+frag_discont"}
+    # frag_duration and not frag_every_frame: with that a fragment begins at the wrong time where two packets of one
+    # stream follow each other, as they do in video of 60 frames a second beside sound
+    return options | {"movflags": "empty_moov+default_base_moof+frag_discont", "frag_duration": "1"}
 
 
 def start_shift(first_s: Fraction) -> Fraction:

@@ -13,21 +13,18 @@ import typer
 from streamdet.errors import DataError, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from streamdet.results.jsonl_reading import FrameLine
-    from streamdet.results.page.gather import Gathered, View
-    from streamdet.results.page.scenes import Still
-    from streamdet.types import Frame
+    from streamdet.results.page.gather import Gathered
 
 DETECTIONS_SUFFIX = ".jsonl"
-PICTURE_PX = 960
 
 
 def report(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="DETECTIONS.jsonl... [CLIP]",
-            help="Files that run --jsonl wrote; then, for pictures, the video or folder that they are about.",
+            metavar="DETECTIONS.jsonl... [CLIP]...",
+            help="Files that run --jsonl wrote; then, for pictures, the video that they are about (of cameras: their "
+            "recordings).",
             show_default=False,
         ),
     ],
@@ -48,6 +45,7 @@ def report(
     """Write one HTML page about detections: counts over time, busiest minutes, places, gaps, what was covered."""
     from datetime import UTC
 
+    from streamdet.cli.report_pictures import Pictures
     from streamdet.results.page.build import build_page
     from streamdet.video.palette import class_colours
     from streamdet.video.targets import check_target
@@ -57,10 +55,10 @@ def report(
     check_target(target, detections[0], overwrite=overwrite)
     run = None if receipt is None else _read_receipt(receipt)
     gathered = _gather(detections)
-    still, notes = _stills(gathered, clips, _blurred(gathered, blur))
-    page = build_page(gathered, colours=class_colours, still=still, zone=UTC if utc else None, run=run)
+    pictures = Pictures(gathered, clips, _blurred(gathered, blur))
+    page = build_page(gathered, colours=class_colours, still=pictures, zone=UTC if utc else None, run=run)
     _write(target, page)
-    for sentence in [*gathered.flaws, *notes]:
+    for sentence in [*gathered.flaws, *pictures.notes]:
         typer.echo(f"note: {sentence}", err=True)
     frames = sum(view.coverage.frames for view in gathered.views)
     typer.echo(f"wrote {target}: {frames:,} frames, {len(page) / 1e6:.1f} MB", err=True)
@@ -69,10 +67,7 @@ def report(
 def _sorted(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """The files of detections, and the clips. The first file is one of detections, whatever its name."""
     detections = [path for place, path in enumerate(files) if not place or path.suffix.lower() == DETECTIONS_SUFFIX]
-    clips = [path for path in files if path not in detections]
-    if len(clips) > 1:
-        raise UsageError(f"{clips[0]} and {clips[1]} are two clips; give one, after the .jsonl files")
-    return detections, clips
+    return detections, [path for path in files if path not in detections]
 
 
 def _gather(detections: Sequence[Path]) -> Gathered:
@@ -97,63 +92,6 @@ def _blurred(gathered: Gathered, names: str | None) -> tuple[str, ...]:
                 f"--blur {name}: the detections know {', '.join(gathered.class_names)}; choose among these"
             )
     return tuple(dict.fromkeys([*(told if isinstance(told, list) else []), *asked]))
-
-
-def _stills(gathered: Gathered, clips: Sequence[Path], blurred: tuple[str, ...]) -> tuple[Still, list[str]]:
-    """What gives pictures, and a list that gets a sentence when some are missing.
-
-    Objects of the classes `blurred` are made unrecognisable in them.
-
-    Raises UsageError when the clip is not the one of the detections, SourceError when it can't be read.
-    """
-    from streamdet.video.stills import Stills
-
-    notes: list[str] = []
-    if not clips:
-        return (lambda view, line: None), notes
-    clip = clips[0]
-    of = [view for view in gathered.views if len(gathered.views) == 1 or view.name == clip.name]
-    if not of:
-        raise UsageError(
-            f"none of the detections is about {clip.name}; they are about {', '.join(v.name for v in gathered.views)}"
-        )
-    stills = Stills(clip, most_px=PICTURE_PX)
-    if of[0].size_wh is not None and of[0].size_wh != (stills.info.width, stills.info.height):
-        width, height = of[0].size_wh
-        raise UsageError(
-            f"{clip} is {stills.info.width}x{stills.info.height} and the detections are of a video of "
-            f"{width:g}x{height:g}; give the clip that they were made from"
-        )
-    taken: dict[tuple[int, int], bytes | None] = {}
-
-    def still(view: View, line: FrameLine) -> bytes | None:
-        if view is not of[0] or view.live:
-            return None
-        key = line.index, line.pts
-        if key not in taken:
-            taken[key] = stills.at(
-                line.pts * line.time_base,
-                view.coverage.usual_interval_s / 2,
-                lambda frame: _blur(frame, line, blurred),
-            )
-            if taken[key] is None and not notes:
-                notes.append(f"{clip} has no picture at {line.time_s:.3f} s; is it the clip that was detected in?")
-        return taken[key]
-
-    return still, notes
-
-
-def _blur(frame: Frame, line: FrameLine, classes: tuple[str, ...]) -> Frame:
-    """The frame, with what the line says of these classes made unrecognisable; all of it where it is damaged."""
-    from dataclasses import replace
-
-    from streamdet.types import DetectedFrame
-    from streamdet.video.blur import Blur
-
-    if not classes:
-        return frame
-    frame = replace(frame, damaged=frame.damaged or line.damaged)
-    return Blur(classes)(DetectedFrame(frame, line.detections, line.shown_mask)).frame
 
 
 def _read_receipt(path: Path) -> dict[str, Any]:

@@ -225,6 +225,28 @@ def test_pictures_are_those_of_the_moments(whole: Path) -> None:
     assert all(index_of(picture) > 5 for picture in shots)
 
 
+def test_recordings_of_cameras_give_pictures_of_the_second(streamdet: Streamdet, tmp_path: Path) -> None:
+    lines = [line for line in live() if line["stream"] == "front door"]
+    for i in (30, 31, 80):  # two crowds
+        lines[i]["boxes"] = [box(5 * j) for j in range(9)]
+    detections = write(tmp_path / "live.jsonl", lines, {"sources": ["front door"]})
+    # a picture a second; the second file begins 50 s after the first
+    first = make_clip(tmp_path / "front-door_2026-11-25T11-00-04Z.mp4", frames=50, size=SIZE, rate=1)
+    second = make_clip(tmp_path / "front-door_2026-11-25T11-00-54Z.mp4", frames=50, size=SIZE, rate=1)
+    outcome = streamdet("report", detections, second, first)
+    assert outcome.exit_code == 0, outcome.err
+    page = (tmp_path / "live.report.html").read_text(encoding="utf-8")
+    _, *shots = pictures_of(page)
+    truth = [test_picture(i, SIZE).astype(int) for i in range(50)]
+    found = [int(np.argmin([np.abs(picture - other).mean() for other in truth])) for picture in shots[:2]]
+    assert found[0] in (29, 30, 31)
+    assert found[1] in (29, 30, 31), "80 s after the beginning is 30 s into the second file"
+    assert not re.search(r'class="shots">.*?<rect.*?Where objects were', page, re.DOTALL), "they are annotated already"
+    blurred = streamdet("report", detections, first, "--blur", "car", "--overwrite")
+    assert blurred.exit_code == 2
+    assert "--blur can't reach into recordings of cameras" in blurred.err
+
+
 def test_the_page_of_a_run(streamdet: Streamdet, clip: Path, model_file: Path, tmp_path: Path) -> None:
     run = (
         "run",
@@ -284,7 +306,7 @@ def test_old_and_empty_files_have_pages(streamdet: Streamdet, tmp_path: Path) ->
         (["d.jsonl", "--out", "no/page.html"], 1, "there is no folder no to write page.html in"),
         (["d.jsonl", "no.mp4"], 3, "there is no file or folder no.mp4: check the spelling of the path"),
         (["d.jsonl", "big.mp4"], 2, "big.mp4 is 320x240 and the detections are of a video of 160x120"),
-        (["d.jsonl", "a.mp4", "b.mp4"], 2, "a.mp4 and b.mp4 are two clips; give one, after the .jsonl files"),
+        (["d.jsonl", "clip.mp4", "other.mp4"], 2, "none of the detections is about other.mp4; they are about clip.mp4"),
         (["d.jsonl", "--receipt", "d.jsonl"], 1, "d.jsonl is not JSON"),
         (["d.jsonl", "--blur", "cat"], 2, "--blur cat: the detections know person, car; choose among these"),
     ],
@@ -295,6 +317,8 @@ def test_errors_say_what_to_do(
     write(tmp_path / "d.jsonl", [{"index": 0, "pts": 0}, {"index": 1, "pts": 1}])
     (tmp_path / "text.jsonl").write_text("{}\n")
     make_clip(tmp_path / "big.mp4", frames=3, size=(320, 240))
+    make_clip(tmp_path / "clip.mp4", frames=3, size=SIZE)
+    make_clip(tmp_path / "other.mp4", frames=3, size=SIZE)
     outcome = streamdet("report", *arguments)
     assert outcome.exit_code == exit_code
     assert sentence in outcome.err.replace("\n", " ")

@@ -16,7 +16,8 @@ INTERVALS_OF_A_GAP = 5
 """Nor do frames that are this many usual intervals apart: a time lapse is no row of gaps."""
 MOST_GAPS = 1000
 """Longest gaps that are remembered."""
-MOST_STRIDES = 1000
+MOST_STRIDES = 10_000
+"""Different distances of frame numbers that are told apart."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -68,8 +69,9 @@ class Coverage:
         if self.frames == 1 or line.session != self._session:
             self.sessions += 1
             self._session = line.session
-        if self._index is not None and (len(self._strides) < MOST_STRIDES or line.index - self._index in self._strides):
-            self._strides[line.index - self._index] += 1
+        stride = 0 if self._index is None else line.index - self._index
+        if stride > 0 and (len(self._strides) < MOST_STRIDES or stride in self._strides):
+            self._strides[stride] += 1
         self._index = line.index
         if self._before_s is not None:
             self._step(self._before_s, time_s)
@@ -91,7 +93,7 @@ class Coverage:
 
     @property
     def usual_interval_s(self) -> float:
-        """Seconds between two frames, to 5 %: the median; 0 when there is none."""
+        """Seconds between two frames, to 3 %: the median; 0 when there is none."""
         half = sum(self._intervals.values()) / 2
         seen = 0
         for step in sorted(self._intervals):
@@ -107,22 +109,26 @@ class Coverage:
         return sorted(Gap(begin_s, begin_s + length_s) for length_s, begin_s in self._gaps if length_s > least_s)
 
     @property
+    def mean_interval_s(self) -> float:
+        """Seconds between two frames, without gaps."""
+        gaps = self.gaps
+        steps = self.frames - 1 - len(gaps)
+        return max(0.0, self.last_s - self.first_s - sum(gap.length_s for gap in gaps)) / steps if steps > 0 else 0.0
+
+    @property
     def span_s(self) -> float:
         """From the first frame to the end of the last one."""
-        return self.last_s - self.first_s + self.usual_interval_s if self.frames else 0.0
+        return self.last_s - self.first_s + self.mean_interval_s if self.frames else 0.0
+
+    @property
+    def every(self) -> int:
+        """Every how many frames one was looked at, where that was asked for: all numbers are multiples of it."""
+        return math.gcd(*self._strides) or 1
 
     @property
     def missing(self) -> int:
         """Frames that the numbers of the others leave out: given up, or not written."""
-        if not self._strides:
-            return 0
-        usual = max(1, self._strides.most_common(1)[0][0])
-        return sum((stride // usual - 1) * count for stride, count in self._strides.items() if stride > usual)
-
-    @property
-    def every(self) -> int:
-        """Every how many frames one is here."""
-        return max(1, self._strides.most_common(1)[0][0]) if self._strides else 1
+        return sum((stride // self.every - 1) * count for stride, count in self._strides.items())
 
 
 _RATIO = 1.05

@@ -85,7 +85,7 @@ def _rows(views: Sequence[View], axes: Sequence[Axis]) -> list[tuple[str, list[s
             [clock.moment(cover.last_s) if cover.frames else "" for cover, clock in zip(covers, clocks, strict=True)],
         ),
         ("length", ["" if view.pictures else length(view.coverage.span_s) for view in views]),
-        ("frames per second", ["" if view.pictures else _rate(view.coverage.usual_interval_s) for view in views]),
+        ("frames per second", ["" if view.pictures else _rate(view.coverage.mean_interval_s) for view in views]),
         ("every so many frames", [str(cover.every) if cover.every > 1 else "" for cover in covers]),
         ("gaps", [f"{len(cover.gaps):,}" for cover in covers]),
         ("time without frames", [length(s) if s else "" for s in gone]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
 
 import numpy as np
@@ -20,13 +21,25 @@ from streamdet.results.page.objects import Track
 from streamdet.results.page.style import MOST_CHOICES
 from streamdet.results.page.words import amount, listed
 
-Still = Callable[[View, FrameLine], "bytes | None"]
-"""The picture of a frame as JPEG; None where there is none to be had."""
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of a view."""
+
+    jpeg: bytes
+    drawn: bool
+    """The boxes are in it already."""
 
 
-def background_style(number: int, jpeg: bytes | None) -> str:
+Still = Callable[[View, FrameLine], Picture | None]
+"""Gives the picture of a frame; None where there is none to be had."""
+
+
+def background_style(number: int, picture: Picture | None) -> str:
     """The style that gives a view its background, once for all that is drawn over it."""
-    return "" if jpeg is None else f".ground-{number} {{ background-image: url({html.data_url(jpeg, '.jpg')}) }}\n"
+    if picture is None:
+        return ""
+    return f".ground-{number} {{ background-image: url({html.data_url(picture.jpeg, '.jpg')}) }}\n"
 
 
 def over_background(view: View, number: int, inside: str, what: str) -> str:
@@ -76,12 +89,14 @@ def shots(view: View, axis: Axis, moments: Sequence[Busy], still: Still) -> str:
         when = axis.clock.moment(busy.begin_s, step_s)
         at = axis.clock.moment(busy.peak_s, min(1.0, step_s), with_day=False)
         seen = listed(f"{view.class_names[k]} {counts[k]}" for k in ranked)
-        jpeg = still(view, busy.peak)
-        frame = "" if jpeg is None else f'<img class="frame" alt="" src="{html.data_url(jpeg, ".jpg")}">'
-        picture = _scene(view, frame + drawing(view, boxes(busy.peak)), f"{at}: {seen}")
+        picture = still(view, busy.peak)
+        drawn = picture is not None and picture.drawn
+        frame = "" if picture is None else f'<img class="frame" alt="" src="{html.data_url(picture.jpeg, ".jpg")}">'
+        content = frame + ("" if drawn else drawing(view, boxes(busy.peak)))
         at_peak = f"; here {at}" if at != when else ""
         figures.append(
-            f"<figure>{picture}<figcaption><strong>{escape(when)}</strong> · {amount(busy.mean)} at once on average"
+            f"<figure>{_scene(view, content, f'{at}: {seen}')}<figcaption>"
+            f"<strong>{escape(when)}</strong> · {amount(busy.mean)} at once on average"
             f'{escape(at_peak)}<span class="chips">{"".join(chips)}</span></figcaption></figure>'
         )
     return f'<div class="shots">{"".join(figures)}</div>'
@@ -132,7 +147,7 @@ def place_map(view: View, number: int) -> str:
             shares = all(value <= 1 for point in given for value in point)
             points = [(x * width, y * height) if shares else (x, y) for x, y in given]
             if kind == "lines" and len(points) == 2:
-                shapes.append(_line(*points, arrow_px=width / 36))
+                shapes.append(_line(points[0], points[1], width / 36))
             else:
                 text = " ".join(f"{x:g},{y:g}" for x, y in points)
                 shapes.append(f'<polygon class="{_state(view, name) if kind == "bays" else "zone"}" points="{text}"/>')

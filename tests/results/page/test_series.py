@@ -97,6 +97,8 @@ def test_numbers_that_are_left_out_are_missing_frames() -> None:
     coverage = covered([(i, i * 0.1) for i in range(50) if i not in (7, 8, 30)])
     assert coverage.missing == 3
     assert covered([(i, i * 0.1) for i in range(0, 100, 2) if i != 20]).missing == 1
+    # a machine that is far too slow, and a run that began anew
+    assert covered([(0, 0.0), (106, 4.0), (138, 5.0), (171, 6.0), (0, 9.0), (1, 9.1)]).missing == 171 - 3
 
 
 def test_a_clock_that_is_set_back_is_no_gap() -> None:

@@ -9,8 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
-
 from streamdet.events.event import Event
 from streamdet.segments import safe_stem, utc_stamp
 from streamdet.types import DetectedFrame
@@ -71,6 +69,8 @@ class Snapshots:
 
     def _jpeg(self, detected: DetectedFrame) -> bytes:
         """The same bytes for all events of a frame."""
+        import cv2
+
         if self._drawn is None or self._drawn[0] is not detected:
             image_bgr = self._draw(detected).to_ndarray(format="bgr24")
             _, content = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])

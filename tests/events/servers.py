@@ -30,7 +30,7 @@ def wait_until(true: Callable[[], object], what: str, seconds: float = 20.0) -> 
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.005)
+        time.sleep(0.03)
 
 
 class ServerProcess:

@@ -27,6 +27,9 @@ from tests.live_servers.rtsp import RtspServer
 from tests.live_servers.web import HlsServer, MjpegServer
 from tests.media import make_clip, packets_of, test_picture, times_of
 
+CLEAR = Section("h264", b"", Fraction(1, 1000))
+"""Packets that show everything."""
+
 
 def event_at(frame: Frame, number: int = 1) -> Event:
     return Event("gate", number, "rule", Finding("crossed", "a car"), frame, frame.utc_s)
@@ -94,8 +97,10 @@ def test_a_clip_of_a_stream_over_http(server_of: type[MjpegServer | HlsServer], 
 
 
 def test_pictures_without_packets_are_encoded(tmp_path: Path) -> None:
-    """Also the way of pictures in which people were blurred: no packet of the source gets into the ring."""
+    """Also the way of pictures in which people were blurred: no packet of the source gets into a clip."""
     ring = PacketRing(30)
+    for index in range(60):
+        ring.keep(CLEAR, kept(1000 + index / 10, key=index % 10 == 0))
     clips = RingClips(ring, tmp_path, encode=True)
     messages: list[dict[str, object]] = []
     name = None

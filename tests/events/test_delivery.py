@@ -54,11 +54,11 @@ class Subscriber:
         self._client.loop_stop()
 
 
-def journalled(folder: Path) -> int:
-    """Events in the journal."""
+def journalled(folder: Path, what: str = '"type": "event"') -> int:
+    """Lines in the journal that hold a text."""
     if not folder.is_dir():
         return 0
-    return sum(path_of(folder, number).read_bytes().count(b'"kind"') for number in file_numbers(folder))
+    return sum(path_of(folder, number).read_bytes().count(what.encode()) for number in file_numbers(folder))
 
 
 def first_numbers(messages: Iterable[dict[str, Any]]) -> dict[str, list[int]]:

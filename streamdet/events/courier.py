@@ -135,7 +135,11 @@ class Courier:
         self.receiver.open()
         try:
             while not self._stopping.is_set():
-                entry = self._cursor.next()
+                try:
+                    entry = self._cursor.next()
+                except OSError:  # what is on the disk can't be read for now
+                    self._stopping.wait(LOOK_S)
+                    continue
                 if entry is not None:
                     self._carry(entry)
                 elif self._draining:

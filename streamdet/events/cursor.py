@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -51,7 +52,7 @@ class Cursor:
         return self._place
 
     def next(self) -> Entry | None:
-        """The next message, None when there is none yet. The same again until `done`."""
+        """The next message, None when there is none yet. The same again until `done`. Raises OSError."""
         while self._place < self._journal.end:
             line = self._line()
             if not line:
@@ -68,7 +69,8 @@ class Cursor:
     def done(self, entry: Entry) -> None:
         """The receiver has it, or won't ever get it."""
         self._place = entry.end
-        self._remember()
+        with suppress(OSError):  # a disk that fails may bring repetitions, and must not stop the messages
+            self._remember()
 
     def close(self) -> None:
         """Close the files."""

@@ -165,6 +165,20 @@ def test_events_wait_in_memory_while_the_disk_is_full(tmp_path: Path, monkeypatc
     cursor.close()
 
 
+def test_a_disk_that_can_not_remember_places_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(tmp_path)
+    cursor = Cursor(journal, tmp_path / "delivered-a.txt")
+    journal.append([message(1), message(2)])
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", lambda *_: os.close(-1))  # EBADF
+        assert read_all(cursor) == [1, 2]
+    cursor.close()
+    cursor = Cursor(journal, tmp_path / "delivered-a.txt")
+    assert read_all(cursor) == [1, 2]
+    cursor.close()
+    journal.close()
+
+
 def test_a_file_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     path_of(tmp_path, 1).write_text('{"something": "else"}\n')
     with pytest.raises(OutputError, match="does not begin with a header"):

@@ -5,6 +5,7 @@ Shape legend: B bays, V vehicles in this frame.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,16 +18,24 @@ from streamdet.types import Detections
 
 VEHICLES = ("car", "truck", "bus", "van")
 """What parks in a bay, where its rule names nothing else."""
-SETTLE_S = 1.2
+SETTLE_S = 1.0
 """Time constant of what is believed: a bay that becomes free or occupied is told so after as many seconds."""
 CHANGE_AT = 0.63
 """How sure of a change one must be, 0..1; reached after one time constant of seeing nothing else."""
-LEAST_OVERLAP = 0.3
+LEAST_OVERLAP = 0.37
 """Intersection over union of a vehicle with the box that a parked car has there, to count as parked there."""
+MOST_BESIDE = 0.35
+"""How far beside the middle of that box the middle of a vehicle may be, in widths of the box: else it's a neighbour."""
 HIDDEN_SHARE = 0.5
 """Share of that box covered by vehicles nearer to the camera, from which on nobody can say what is behind them."""
-HEIGHT_SHARE = 0.6
-"""How high a car is, in widths of its bay."""
+CAR_SHARE, HEIGHT_SHARE = 0.75, 0.7
+"""How long and wide a car is in lengths and widths of its bay, and how high in its own widths."""
+SURE, UNSURE, DOUBTFUL = 0.6, 0.5, 0.3
+"""A vehicle's score as a share of the usual one in these bays. From SURE on it proves that the bay is occupied; below
+DOUBTFUL it is a shadow or a stain. In between it proves nothing, but for a bay that nothing is known of: UNSURE halves
+it. No score is asked for as such, as models differ in how high theirs are."""
+USUAL_S = 60.0
+"""Time constant in which the usual score is learned anew: light changes."""
 
 
 class Bays:
@@ -42,6 +51,7 @@ class Bays:
         self._occupied = np.zeros(len(rules), np.bool_)
         self._since_s = np.zeros(len(rules))
         self._doubted_s = np.full(len(rules), np.nan)  # since when something speaks against the state
+        self._usual_score: float | None = None
         self._started_s: float | None = None
         self._time_s = 0.0
         self._states = [BayState(rule.name, corners) for rule, corners in zip(rules, self._corners, strict=True)]
@@ -56,10 +66,13 @@ class Bays:
         if self._started_s is None:
             self._started_s = self._time_s = time_s
         passed_s, self._time_s = max(0.0, time_s - self._time_s), time_s
-        seen, holder = self._look(shown)
+        holder, hidden = self._park(shown)
+        seen = self._judge(shown, holder, hidden, passed_s)
         weight = 1 - np.exp(-min(passed_s, SETTLE_S) / SETTLE_S)
         told = ~np.isnan(seen)
-        first = told & np.isnan(self._level)
+        # A tracker may need two frames to be sure of an object: the very first one doesn't prove that a bay is free.
+        first = told & np.isnan(self._level) & ((seen > 0.5) | (self._started_s != time_s))
+        told &= first | ~np.isnan(self._level)
         self._level[first] = seen[first]
         self._level[told] += weight * (seen[told] - self._level[told])
         for bay in np.flatnonzero(first).tolist():
@@ -98,21 +111,35 @@ class Bays:
         self._occupied[bay], self._since_s[bay] = occupied, since_s
         self._states[bay] = BayState(self._rules[bay].name, self._corners[bay], occupied, since_s)
 
-    def _look(self, shown: Detections) -> tuple[Floats, npt.NDArray[np.int64]]:
-        """(B,) 1 a vehicle stands in the bay, 0 none does, NaN nobody can see it; and the place of the vehicle."""
+    def _park(self, shown: Detections) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """(B,) the place in `shown` of the vehicle in each bay, -1 for none, and (B,) whether nobody can see that."""
         boxes = shown.boxes_xyxy.astype(np.float64)
         shared = _intersections(self._boxes, boxes)
         areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         own = (self._boxes[:, 2] - self._boxes[:, 0]) * (self._boxes[:, 3] - self._boxes[:, 1])
         overlaps = shared / np.maximum(own[:, None] + areas - shared, 1e-9)
-        overlaps[~self._may_park(shown)] = 0
+        off = np.abs(self._boxes[:, None, 0] + self._boxes[:, None, 2] - boxes[:, 0] - boxes[:, 2]) / 2
+        beside = off > MOST_BESIDE * (self._boxes[:, 2] - self._boxes[:, 0])[:, None]
+        overlaps[~self._may_park(shown) | beside] = 0
         holder = best_pairs(overlaps, LEAST_OVERLAP)
-        nearer = boxes[:, 3] > self._boxes[:, 3, None]
-        taken = np.zeros(len(boxes), np.bool_)
-        taken[holder[holder >= 0]] = True
-        covered = np.where(nearer, shared, 0).max(axis=1, initial=0)
-        hidden = (holder < 0) & (covered > HIDDEN_SHARE * own)
-        return np.where(hidden, np.nan, (holder >= 0).astype(np.float64)), holder
+        covered = np.where(boxes[:, 3] > self._boxes[:, 3, None], shared, 0).max(axis=1, initial=0)
+        return holder, (holder < 0) & (covered > HIDDEN_SHARE * own)
+
+    def _judge(
+        self, shown: Detections, holder: npt.NDArray[np.int64], hidden: npt.NDArray[np.bool_], passed_s: float
+    ) -> Floats:
+        """(B,) what the vehicles found in the bays prove: 1 occupied, 0 free, NaN nothing."""
+        scores = np.where(holder >= 0, np.append(shown.scores, np.float32(0))[holder], 0).astype(np.float64)
+        if (holder >= 0).any():
+            score = float(np.median(scores[holder >= 0]))
+            usual = score if self._usual_score is None else self._usual_score
+            self._usual_score = usual + (score - usual) * (1 - math.exp(-passed_s / USUAL_S))
+        shares = scores / (self._usual_score or 1)
+        seen = np.where(shares >= SURE, 1.0, np.where(shares < DOUBTFUL, 0.0, np.nan))
+        unknown = np.isnan(seen) & np.isnan(self._level)
+        seen[unknown] = shares[unknown] >= UNSURE
+        seen[hidden] = np.nan
+        return seen
 
     def _may_park(self, shown: Detections) -> npt.NDArray[np.bool_]:
         """(B, V) whether a vehicle's class is one that the bay is for."""
@@ -141,8 +168,10 @@ def best_pairs(overlaps: Floats, least: float) -> npt.NDArray[np.int64]:
 
 def expected_box(corners: npt.NDArray[np.float32]) -> Floats:
     """The box x1, y1, x2, y2 of a car in a bay with these corners (M, 2), by what bays and cars are like."""
-    low, high = corners.min(0).astype(np.float64), corners.max(0).astype(np.float64)
-    width = area_of(corners.astype(np.float64)) / max(float(high[1] - low[1]), 1e-9)  # mean of its level slices
+    middle = corners.mean(0).astype(np.float64)
+    car = middle + (corners - middle) * CAR_SHARE
+    low, high = car.min(0), car.max(0)
+    width = area_of(car) / max(float(high[1] - low[1]), 1e-9)  # mean of its level slices
     return np.array((low[0], low[1] - HEIGHT_SHARE * width, high[0], high[1]))
 
 

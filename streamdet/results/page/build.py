@@ -98,7 +98,8 @@ def _view(view: View, axis: Axis, number: int, still: Still, level: int) -> list
     parts += _counts(view, axis, level)
     width_s, moments = busiest(view)
     if moments:
-        parts.append(html.heading("Busiest minutes" if width_s == MINUTE_S else "Busiest moments", level))
+        kind = "pictures" if view.pictures else "minutes" if width_s == MINUTE_S else "moments"
+        parts.append(html.heading(f"Busiest {kind}", level))
         parts.append(shots(view, axis, moments, still))
         parts.append(html.heading("Where objects were", level))
         parts.append(heat_map(view, number))
@@ -149,7 +150,7 @@ def _counts(view: View, axis: Axis, level: int) -> list[str]:
     """Counts over time per class, the most frequent first."""
     total = view.counts.totals()
     order = [int(k) for k in np.argsort(-total.sums, kind="stable") if total.sums[k]]
-    parts = [html.heading("Objects over time", level)]
+    parts = [html.heading("Objects by picture" if view.pictures else "Objects over time", level)]
     interval_s = 0.0 if view.pictures else view.coverage.usual_interval_s
     width_s, points = points_of(view.counts, None, interval_s)
     never = [name for k, name in enumerate(view.class_names) if not total.sums[k]]
@@ -157,9 +158,9 @@ def _counts(view: View, axis: Axis, level: int) -> list[str]:
         parts.append(html.paragraph(f"No object of {listed(view.class_names, 12)} was found in any frame."))
         parts.append(group(axis, points, [count_chart(axis, width_s, points, "objects", "", "none")]))
         return parts
-    span = "picture" if view.pictures else length(width_s)
+    span = many(max(1, round(width_s)), "picture") if view.pictures else length(width_s)
     parts.append(
-        f'<p class="hint">Line: how many at once on average, each {escape(span)}. Pale: the most in one frame.</p>'
+        f'<p class="hint">Line: how many at once on average over {escape(span)}. Pale: the most in one frame.</p>'
     )
     charts = []
     for k in order:

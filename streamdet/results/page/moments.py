@@ -40,7 +40,9 @@ class Busy:
 
 
 def span_width_s(view: View) -> float:
-    """Seconds of the spans that are compared: a minute, or less where the view is short."""
+    """Seconds of the spans that are compared: a minute, or less where the view is short; a picture of a folder."""
+    if view.pictures:
+        return 1.0
     span_s = view.coverage.span_s
     if span_s >= LEAST_MINUTES * MINUTE_S:
         return MINUTE_S

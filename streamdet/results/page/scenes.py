@@ -86,8 +86,8 @@ def shots(view: View, axis: Axis, moments: Sequence[Busy], still: Still) -> str:
         chips = [
             f'<span class="k{k}"><i class="dot"></i>{escape(view.class_names[k])} {counts[k]}</span>' for k in ranked
         ]
-        when = axis.clock.moment(busy.begin_s, step_s)
-        at = axis.clock.moment(busy.peak_s, min(1.0, step_s), with_day=False)
+        when = busy.peak.picture or axis.clock.moment(busy.begin_s, step_s)
+        at = when if busy.peak.picture else axis.clock.moment(busy.peak_s, min(1.0, step_s), with_day=False)
         seen = listed(f"{view.class_names[k]} {counts[k]}" for k in ranked)
         picture = still(view, busy.peak)
         drawn = picture is not None and picture.drawn

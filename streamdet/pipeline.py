@@ -66,17 +66,20 @@ class Pipeline:
         report: RunReport,
         *,
         steps: Sequence[Step] = (),
+        known: Callable[[Frame], Detections | None] | None = None,
         ended_early: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Connect the stages.
 
         `report.batch` is the batch to start with; counts, times and notes are kept in `report` as the run goes.
-        `steps`, in their order, make of each detected frame what the sinks get.
+        `steps`, in their order, make of each detected frame what the sinks get. `known` may give the detections of the
+        first frames, until it gives None: these need no detector.
         `ended_early` tells, once the source is exhausted, why it does not count as complete.
         """
         self._source = source
         self._detector = detector
         self._steps = steps
+        self._known = known
         self._sinks = sinks
         self.report = report
         self._frames: Channel[Frame] = Channel(QUEUE_BYTES, _frame_bytes)
@@ -171,12 +174,23 @@ class Pipeline:
                 raise
             if not frames:
                 break
-            for frame, detections in zip(frames, detect_batch(self._detector, frames, self.report), strict=True):
-                detected = DetectedFrame(frame, detections)
+            for detected in self._found(frames):
                 for step in self._steps:
                     detected = step(detected)
                 self._detected.put(detected)
         self._detected.end()
+
+    def _found(self, frames: list[Frame]) -> Iterator[DetectedFrame]:
+        while self._known is not None and frames:
+            detections = self._known(frames[0])
+            if detections is None:
+                self._known = None
+                break
+            yield DetectedFrame(frames[0], detections)
+            frames = frames[1:]
+        if frames:
+            for frame, detections in zip(frames, detect_batch(self._detector, frames, self.report), strict=True):
+                yield DetectedFrame(frame, detections)
 
     def _write(self) -> None:
         counts = self.report.frames

@@ -7,29 +7,20 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from streamdet.cli.analysing import (
-    Scores,
-    by_class,
-    known_classes,
-    make_analysis,
-    place_rules,
-    scores_for,
-    told_kept,
-    told_tracking,
-)
+import typer
+
+from streamdet.cli.analysing import Scores, known_classes, place_rules, scores_for
 from streamdet.cli.eventing import Events, check_events
-from streamdet.errors import StreamdetError, UsageError
+from streamdet.cli.file_outputs import Setup, Steps, check_targets, open_sinks
+from streamdet.cli.resuming import resumption
+from streamdet.errors import StreamdetError
 from streamdet.options import CommonOptions, RunOptions
-from streamdet.results.places import PlaceRules, Places
-from streamdet.results.tally import Tally
+from streamdet.results.places import Places
 
 if TYPE_CHECKING:
     from streamdet.detection.detector import Detector
-    from streamdet.pipeline import Sink, Step
     from streamdet.report import RunReport
     from streamdet.video.base import Source
 
@@ -39,28 +30,22 @@ def run_file(options: RunOptions) -> int:
     from streamdet.video.sources import open_source
 
     common = options.common
+    found = resumption(options)
+    if found is not None and found.lines.complete:
+        typer.echo(f"{common.jsonl} is complete: there is nothing to go on with", err=True)
+        return 0
     with open_source(options.source, start_s=options.start_s, end_s=common.end_s, every=common.every) as source:
-        check_targets(options, source.info.path)
+        check_targets(options, source.info.path, overwrite=common.overwrite or found is not None)
         rules = place_rules(common.analysis)
         Places.of(rules).geometry((source.info.width, source.info.height))  # raises where they lie outside
         detector, scores = load_detector(common)
         asked = check_events(common.events, os.environ, {source.info.name: rules}, known_classes(detector.card))
         events = None if common.events is None or asked is None else Events(common.events, asked)
         try:
-            return _run(options, source, Setup(detector, scores, rules, events))
+            return _run(options, source, Setup(detector, scores, rules, events, found))
         finally:
             if events is not None:
                 events.desk.close()
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a run was made ready with."""
-
-    detector: Detector
-    scores: Scores
-    rules: PlaceRules
-    events: Events | None
 
 
 def _run(options: RunOptions, source: Source, setup: Setup) -> int:
@@ -93,7 +78,9 @@ def _run(options: RunOptions, source: Source, setup: Setup) -> int:
         report.stage(name)
     steps = Steps(common, setup, report)
     sinks = open_sinks(options, source, setup, report)
-    pipeline = Pipeline(source, detector, sinks, report, steps=steps.steps, ended_early=source.ended_early)
+    known = None if setup.found is None else setup.found.replay()
+    report.notes += [] if setup.found is None else [setup.found.note()]
+    pipeline = Pipeline(source, detector, sinks, report, steps=steps.steps, known=known, ended_early=source.ended_early)
     error: BaseException | None = None
     with RunDisplay(report, source) as display, stop_on_signals(pipeline):
         try:
@@ -109,7 +96,8 @@ def _run(options: RunOptions, source: Source, setup: Setup) -> int:
         report.outputs.append(setup.events.folder)
     take_account(report, source, to_its_end=error is None and pipeline.stop_reason is None)
     for sink in sinks:
-        report.notes += getattr(getattr(sink, "writer", None) or getattr(sink, "recorder", None), "notes", [])
+        inner = getattr(sink, "inner", sink)
+        report.notes += getattr(getattr(inner, "writer", None) or getattr(inner, "recorder", None), "notes", [])
     interrupted = pipeline.stop_reason if error is None else None
     report.conclude(error=error, interrupted_by=interrupted, ended_early=source.ended_early())
     exit_code = report.exit_code(common.strict)
@@ -124,22 +112,6 @@ def _run(options: RunOptions, source: Source, setup: Setup) -> int:
     if error is not None:
         raise error
     return exit_code
-
-
-def check_targets(options: RunOptions, source: Path) -> None:
-    """Find out before any work that a file can't be written. Raises UsageError or OutputError."""
-    from streamdet.video.targets import check_target, muxer_for
-
-    common = options.common
-    if common.report == Path("-"):
-        raise UsageError("--report - is no file: give a file, as standard output is for --jsonl")
-    if options.video_path is not None:
-        muxer_for(options.video_path)
-    for path in (options.video_path, common.report, common.counts):
-        if path is not None:
-            check_target(path, source, overwrite=common.overwrite)
-    if common.jsonl not in (None, "-"):
-        check_target(Path(str(common.jsonl)), source, overwrite=common.overwrite, may_be_pipe=True)
 
 
 def load_detector(options: CommonOptions) -> tuple[Detector, Scores]:
@@ -164,86 +136,6 @@ def load_detector(options: CommonOptions) -> tuple[Detector, Scores]:
     )
     detector.set_thresholds(scores.kept.tolist())
     return detector, scores
-
-
-class Steps:
-    """What each frame goes through between the detector and the outputs, and what that amounts to."""
-
-    def __init__(self, options: CommonOptions, setup: Setup, report: RunReport) -> None:
-        from streamdet.pipeline import timed
-        from streamdet.video.blur import Blur
-
-        names, tracks = setup.detector.card.class_names, options.tracks
-        analysis = make_analysis(setup.scores, names, setup.rules, tracks=tracks)
-        self._tally = Tally() if tracks else None
-        self._blur = Blur(options.analysis.blur) if options.analysis.blur else None
-        self.steps: list[Step] = [timed(analysis, report.stage("track")) if tracks else analysis]
-        self.steps += [] if self._tally is None else [self._tally]
-        self.steps += [] if self._blur is None else [timed(self._blur, report.stage("blur"))]
-
-    def tell(self, report: RunReport) -> None:
-        """Put what was counted and blurred into the receipt."""
-        if self._tally is not None:
-            report.places = self._tally.to_dict()
-        if self._blur is not None:
-            report.blurring, report.blurred = self._blur.account.as_dict(), self._blur.account.told()
-
-
-def open_sinks(options: RunOptions, source: Source, setup: Setup, report: RunReport) -> list[Sink]:
-    """Everything that frames are written to. Raises UsageError or OutputError."""
-    from streamdet.results.counts import CountsCsv
-    from streamdet.results.jsonl import JsonlWriter
-    from streamdet.video.annotated import AnnotatedVideo
-    from streamdet.video.overlay import Overlay
-    from streamdet.video.writer import VideoWriter
-
-    common, info, card = options.common, source.info, setup.detector.card
-    sinks: list[Sink] = []
-    overlay = Overlay(card.class_names)
-    path = options.video_path
-    if path is not None:
-        writer = VideoWriter(
-            path,
-            info,
-            width=info.width,
-            height=info.height,
-            overwrite=common.overwrite,
-            quality=common.quality,
-        )
-        sinks.append(AnnotatedVideo(writer, overlay, report.stage("draw"), report.stage("encode")))
-        report.frames.written = 0
-        report.outputs.append(str(path))
-    if setup.events is not None:  # before the JSON lines: these never say more than was told
-        sinks.append(setup.events.file_sink(info, overlay, common.analysis, again=options.resume))
-    if common.jsonl is not None:
-        sinks.append(JsonlWriter(common.jsonl, header=header_of(options, source, setup), overwrite=common.overwrite))
-        report.outputs.append(common.jsonl)
-    if common.counts is not None:
-        sinks.append(CountsCsv(common.counts, overwrite=common.overwrite))
-        report.outputs.append(str(common.counts))
-    return sinks
-
-
-def header_of(options: RunOptions, source: Source, setup: Setup) -> dict[str, object]:
-    """The first of the JSON lines."""
-    info, card, scores = source.info, setup.detector.card, setup.scores
-    header: dict[str, object] = {
-        "source": info.name,
-        "model": card.name,
-        "model_sha256": setup.detector.sha256,
-        "classes": list(card.class_names),
-        "thresholds": by_class(scores.shown, card.class_names),
-        **told_kept([scores]),
-        "width": info.width,
-        "height": info.height,
-    }
-    if options.common.tracks:
-        header["tracking"] = told_tracking(scores, card.class_names)
-    if setup.rules:
-        header["places"] = Places.of(setup.rules).geometry((info.width, info.height))
-    if options.common.analysis.blur:
-        header["blur"] = list(options.common.analysis.blur)
-    return header
 
 
 def take_account(report: RunReport, source: Source, *, to_its_end: bool) -> None:

@@ -33,6 +33,7 @@ seconds since 1970 (UTC). `age_ms`: milliseconds from the arrival to the writing
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -57,11 +58,20 @@ class JsonlWriter:
     it outright. An open stream that was given stays open.
     """
 
-    def __init__(self, target: str | Path | TextIO, *, header: Mapping[str, object], overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        target: str | Path | TextIO,
+        *,
+        header: Mapping[str, object],
+        overwrite: bool = False,
+        after: tuple[int, int] | None = None,
+    ) -> None:
         """Open `target` and write the header line: type, schema and version, then `header` as given.
 
         `header` must hold "classes", the model's class names; useful too: source, model, model_sha256, thresholds
         (least score shown, by class), kept (least score written), tracking, places, blur (classes).
+
+        `after`: the frames and the bytes (header included) of the file `target` that stay, in place of a new header.
 
         Raises:
             UsageError: the file exists and `overwrite` is false.
@@ -71,6 +81,10 @@ class JsonlWriter:
             raise ValueError('header needs "classes", the list of class names')
         self.frames = 0
         self._closed = False
+        if after is not None and isinstance(target, (str, Path)):
+            self.frames = after[0]
+            self._stream, self._owned, self._name = _open_behind(Path(target), after[1]), True, str(target)
+            return
         self._stream, self._owned, self._name = _open_for_writing(target, overwrite)
         try:
             self._write_line({"type": "header", "schema": SCHEMA, "streamdet": __version__, **header})
@@ -192,6 +206,16 @@ def box_fields(
             box["shown"] = False
         boxes.append(box)
     return boxes
+
+
+def _open_behind(path: Path, length: int) -> TextIO:
+    try:
+        stream = path.open("r+", encoding="utf-8", newline="\n")
+        stream.truncate(length)
+        stream.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise OutputError(f"cannot go on with {path}: {error.strerror or error}; check the file") from error
+    return stream
 
 
 def _open_for_writing(target: str | Path | TextIO, overwrite: bool) -> tuple[TextIO, bool, str]:

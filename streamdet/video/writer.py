@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from streamdet.errors import OutputError
 from streamdet.video.audio import AudioCopy
 from streamdet.video.base import UNFINISHED_COMMENT, SourceInfo
+from streamdet.video.continuing import KeptVideo
 from streamdet.video.encoding import Quality, add_encoder, check_encoder
 from streamdet.video.fitting import Fitter
 from streamdet.video.remux import drop_torn_fragment, finish_file, output_failure
@@ -60,6 +61,7 @@ class VideoWriter:
         height: int,
         overwrite: bool = False,
         quality: Quality = "balanced",
+        kept: KeptVideo | None = None,
     ) -> None:
         """Check that `path` can be written and prepare the encoder; nothing is written yet.
 
@@ -70,6 +72,8 @@ class VideoWriter:
             height: upright height in pixels.
             overwrite: replace an existing file (never the source itself).
             quality: `small`, `balanced` or `high`: file size against fidelity.
+            kept: the video of a stopped run that this one goes on with; frames from there on are to be written. It
+                must be replaceable.
 
         Raises:
             UsageError: the ending is not known, the file exists, or it is the source.
@@ -85,6 +89,7 @@ class VideoWriter:
         check_target(self.path, info.path, overwrite=overwrite)
         check_encoder()
         self._quality = quality
+        self._kept = kept
         self._fit = Fitter(width, height)
         self._container: OutputContainer | None = None
         self._closed = False
@@ -92,6 +97,8 @@ class VideoWriter:
         self._last_duration_s: Fraction | None = None
         self._held: Packet[VideoStream] | None = None
         self._last_key = 0
+        self._begins = True
+        """The next frame is the encoder's first."""
 
     def write(
         self, picture: av.VideoFrame, pts: int, time_base: Fraction, *, key_frame_s: Fraction = KEY_FRAME_S
@@ -119,7 +126,8 @@ class VideoWriter:
             if self.frames:
                 time = max(time, self._last_pts + 1)
             self.max_drift_s = max(self.max_drift_s, abs(time * self._time_base - exact))
-            is_key = not self.frames or (time - self._last_key) * self._time_base >= key_frame_s
+            is_key = self._begins or (time - self._last_key) * self._time_base >= key_frame_s
+            self._begins = False
             if is_key:
                 self._last_key = time
             # the decoder's choice of picture type must not become the encoder's
@@ -192,11 +200,13 @@ class VideoWriter:
 
     def _open(self, picture: av.VideoFrame, pts: int, time_base: Fraction) -> None:
         info = self._info
-        self.shift_s = start_shift(pts * time_base)
+        self.shift_s = start_shift(pts * time_base if self._kept is None else self._kept.first_s)
         if self.shift_s:
             direction = "later" if self.shift_s > 0 else "earlier"
             self.notes.append(f"all times in {self.path} are {abs(self.shift_s)} s {direction} than in the source")
         self._time_base = MATROSKA_TIME_BASE if self._muxer == "matroska" else Fraction(1, time_base.denominator)
+        if self._kept is not None:
+            self._kept.step_aside()
         container = av.open(
             f"file:{self.path}", "w", format=self._muxer, container_options=_running_options(self._muxer)
         )
@@ -206,6 +216,19 @@ class VideoWriter:
         self._audio.add_to(container)
         container.start_encoding()
         self._container, self._stream = container, stream
+        if self._kept is not None:
+            self._copy(self._kept)
+
+    def _copy(self, kept: KeptVideo) -> None:
+        for packet in kept.packets():
+            time = round((packet.pts or 0) * packet.time_base / self._time_base)
+            packet.pts = packet.dts = time  # no B-frames
+            packet.time_base, packet.duration = self._time_base, 0
+            packet.stream = self._stream
+            self._mux([packet])
+            self._last_pts = time
+            self.frames += 1
+        kept.drop_aside()
 
     def _mux(self, packets: list[Packet[VideoStream]], *, is_end: bool = False) -> None:
         """Write packets. Beside sound each waits for the next one, which tells how long it is shown.

@@ -54,10 +54,21 @@ class Canvas:
         """Fill a polygon; its edge is left to `line`."""
         cv2.fillPoly(self.pixels, [polygon], self._ink(rgb, opacity), cv2.LINE_8, _SUBPIXEL_BITS)
 
+    def thicken(self, window: Window) -> None:
+        """Make all lines there a pixel thicker, for less than it takes to draw them so."""
+        x0, y0, x1, y1 = self._inside(window)
+        view = self.pixels[y0:y1, x0:x1]
+        view[...] = cv2.dilate(view, np.ones((2, 2), np.uint8))
+
     def clear(self, window: Window) -> None:
         """Make it empty again there."""
-        x0, y0, x1, y1 = (round(edge * self._zoom) for edge in _even(window, self.pixels.shape, round(1 / self._zoom)))
+        x0, y0, x1, y1 = self._inside(window)
         self.pixels[y0:y1, x0:x1] = 0
+
+    def _inside(self, window: Window) -> Window:
+        """A window of the picture in pixels of the canvas."""
+        x0, y0, x1, y1 = _even(window, self.pixels.shape, round(1 / self._zoom))
+        return int(x0 * self._zoom), int(y0 * self._zoom), int(x1 * self._zoom), int(y1 * self._zoom)
 
     def _ink(self, rgb: Rgb, opacity: float) -> tuple[float, float, float, float]:
         y, u, v = (round(value * opacity) for value in self._coder.yuv(rgb))

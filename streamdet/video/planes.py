@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import av
-import cv2
 import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
@@ -69,11 +68,15 @@ class Blend(NamedTuple):
         mixed += self.add
         view[...] = mixed
 
-    def onto_upright(self, view: Bytes) -> None:
-        """Change a narrow upright strip (h, w); `keep` and `add` are (w, 1). Turned, numpy does it 4 times as fast."""
-        mixed = cv2.transpose(view) * self.keep
+    def onto_uprights(self, view: Bytes) -> None:
+        """Change narrow upright strips (k, h, w); `keep` and `add` are (k, w, 1) or (k, w, h).
+
+        They are turned meanwhile: numpy is several times as fast with long rows.
+        """
+        turned = view.transpose(0, 2, 1)
+        mixed = np.array(turned, order="C") * self.keep
         mixed += self.add
-        cv2.transpose(mixed.astype(np.uint8), view)
+        turned[...] = mixed
 
 
 class Planes:

@@ -65,9 +65,10 @@ class _Cover:
         cuts = [np.stack([np.stack([a[r, c] for c in columns]) for r in rows]) for a in (self.line, self.rim)]
         return _Cover(*cuts)
 
-    def upright(self, row: int, columns: slice) -> _Cover:
-        """A piece of a row, stood up: (w, 1)."""
-        return _Cover(self.line[row, columns, None], self.rim[row, columns, None])
+    def uprights(self, row: int, columns: tuple[slice, ...]) -> _Cover:
+        """Pieces of a row, stood up: (len(columns), w, 1)."""
+        line, rim = (np.stack([a[row, c, None] for c in columns]) for a in (self.line, self.rim))
+        return _Cover(line, rim)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,7 @@ class _Parts:
 
     corners: _Cover  # (2, 2, m, m)
     level: _Cover  # (2, 1, n, 1): top and bottom edge
-    left: _Cover  # (n, 1)
-    right: _Cover  # (n, 1)
+    uprights: _Cover  # (2, n, 1): left and right edge
     starts: tuple[int, int, int, int]
     """From the last whole chroma pixel before an edge to its corner's first pixel: left, top, right, bottom."""
     reach: int
@@ -86,7 +86,7 @@ class _Parts:
     """n, of an edge."""
 
     def blends(self, colour: float, dark: float) -> _Blends:
-        return _Blends(*(part.blend(colour, dark) for part in (self.corners, self.level, self.left, self.right)))
+        return _Blends(*(part.blend(colour, dark) for part in (self.corners, self.level, self.uprights)))
 
 
 class _Blends(NamedTuple):
@@ -94,8 +94,7 @@ class _Blends(NamedTuple):
 
     corners: Blend
     level: Blend
-    left: Blend
-    right: Blend
+    uprights: Blend
 
 
 class BoxPen:
@@ -142,13 +141,12 @@ class BoxPen:
             x1, y1 = right // 4 * per_pixel + third, bottom // 4 * per_pixel + fourth
             blend.corners.onto(planes.windows(plane, (2, 2, m, m), y0, x0, y1 - y0, x1 - x0))
             far = m - n  # the far edges end where the far corners end
-            uprights, level = (blend.left, blend.right), blend.level
+            uprights, level = blend.uprights, blend.level
             if dashed:
                 down = self._dashes(y0 + m, y1, top, bottom, 0.5 if plane else 1.0)
-                uprights = (blend.left.faded(down), blend.right.faded(down))
+                uprights = blend.uprights.faded(down)
                 level = blend.level.faded(self._dashes(x0 + m, x1, left, right, 0.5 if plane else 1.0))
-            uprights[0].onto_upright(planes.arrays[plane][y0 + m : y1, x0 : x0 + n])
-            uprights[1].onto_upright(planes.arrays[plane][y0 + m : y1, x1 + far : x1 + m])
+            uprights.onto_uprights(planes.windows(plane, (1, 2, y1 - y0 - m, n), y0 + m, x0, 0, x1 + far - x0)[0])
             level.onto(planes.windows(plane, (2, 1, n, x1 - x0 - m), y0, x0 + m, y1 + far - y0, 0))
 
     def _parts_for(self, phases: HalfPixels) -> tuple[_Parts, _Parts]:
@@ -183,8 +181,7 @@ class BoxPen:
         whole = [(edge - phase) * zoom / 2 for edge, phase in zip(sample, phases, strict=True)]
         return _Parts(
             corners=cover.cut(rows, columns),
-            left=cover.upright(middle, left),
-            right=cover.upright(middle, right),
+            uprights=cover.uprights(middle, (left, right)),
             level=cover.cut(thin_rows, (slice(x1 // 2, x1 // 2 + 1),)),
             starts=tuple(start - int(at) for start, at in zip(starts, whole, strict=True)),  # type: ignore[arg-type]
             reach=m,

@@ -26,6 +26,8 @@ _PIECES = {
 _OLD_OPACITY, _NEW_OPACITY = 0.1, 0.95
 _WIDTH = 0.8
 """Of the lines of boxes; the coarse canvas softens it. Up to 1080 lines it is one pixel there, which is fast."""
+_BOLD_FROM_PX = 2.6
+"""Where boxes have such lines, at 900 lines and more, trails are thickened by a pixel of the coarse canvas."""
 _LEAST_SPAN = 0.02
 """An object that moved less than this, as a share of the picture's shorter side, has no trail: it would be a blot."""
 
@@ -60,6 +62,8 @@ class TrailPen:
         for step, rgb in sorted(pieces):  # newer ones over older ones
             opacity = _OLD_OPACITY + (_NEW_OPACITY - _OLD_OPACITY) * step / (_STEPS - 1)
             self._canvas.line(pieces[step, rgb], rgb, opacity, _WIDTH * self._line_px)
+        if self._line_px >= _BOLD_FROM_PX:
+            self._canvas.thicken(window)
         Layer.of_coarse(self._canvas, window).onto(planes)
         self._canvas.clear(window)
 

@@ -8,8 +8,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import av
+import cv2
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from tests.cli.conftest import Streamdet
@@ -19,6 +23,7 @@ from tests.events.test_webhook import Request, ok, web_server
 from tests.live_servers.clip import make_clip as make_live_clip
 from tests.live_servers.web import MjpegServer
 from tests.media import make_clip
+from tests.networks import CLASS_NAMES
 
 RULES = """
 clip = { before = "0.5s", after = "0.5s" }
@@ -81,6 +86,45 @@ def test_events_of_a_file_reach_their_receiver(
     written = "".join(each.read_text(errors="replace") for each in tmp_path.rglob("*.json*"))
     for secret in ("s3cret-pw", "hidden-path", "sign-with-this"):
         assert secret not in outcome.out + outcome.err + written
+
+
+def test_with_blur_only_clips_and_pictures_show_no_detail_of_those_classes(
+    streamdet: Streamdet, clip: Path, model_file: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.toml"
+    path.write_text('clip = { before = "0.5s", after = "0.5s" }\n[rule.busy]\nabove = 0\nlonger_than = "1s"\n')
+    names = ",".join(CLASS_NAMES)
+    arguments = ("run", clip, "--model", model_file, "--no-video", "--jsonl", tmp_path / "b.jsonl", "--events", path)
+    outcome = streamdet(*arguments, "--blur", names, "--blur-only")
+    assert outcome.exit_code == 0, outcome.err
+    lines = [json.loads(line) for line in (tmp_path / "b.jsonl").read_text().splitlines()]
+    frames = {round(line["time_s"], 3): line for line in lines if line["type"] == "frame"}
+    told = [json.loads(line) for line in (tmp_path / "events" / "events-000001.jsonl").read_text().splitlines()]
+    [event] = [line for line in told if line["type"] == "event"]
+    [made] = [line for line in told if line["type"] == "clip"]
+    with av.open(str(clip)) as container:
+        clear = {round(float(each.time or 0), 3): each.to_ndarray(format="gray") for each in container.decode(video=0)}
+    begin_s = event["time_s"] - made["before_s"]
+    compared = 0
+    with av.open(str(tmp_path / "events" / event["clip"])) as container:
+        for picture in container.decode(video=0):
+            time_s = min(clear, key=lambda each: abs(each - begin_s - float(picture.time or 0)))
+            gray = picture.to_ndarray(format="gray")
+            for box in frames[time_s]["boxes"]:
+                x1, y1, x2, y2 = (max(0, round(edge)) for edge in box["box_xyxy"])
+                before, after = (detail(each[y1:y2, x1:x2]) for each in (clear[time_s], gray))
+                if before > 10:  # noise, not the plain corner
+                    compared += 1
+                    assert after < before / 2
+    assert compared > 20
+    snapshot = cv2.imread(str(tmp_path / "events" / event["snapshot"]), cv2.IMREAD_GRAYSCALE)
+    assert snapshot is not None
+    assert detail(snapshot) < detail(clear[round(event["time_s"], 3)])
+
+
+def detail(gray: npt.NDArray[Any]) -> float:
+    """Mean difference between neighbours."""
+    return float(np.abs(np.diff(gray.astype(int), axis=1)).mean()) if gray.shape[1] > 1 and gray.size else 0.0
 
 
 @pytest.mark.slow

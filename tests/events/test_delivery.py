@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,7 @@ def first_numbers(messages: Iterable[dict[str, Any]]) -> dict[str, list[int]]:
 def test_a_thousand_events_outlive_the_death_of_everybody(tmp_path: Path) -> None:
     folder, dice = tmp_path / "events", random.Random(7)
     total = EVENTS_PER_SOURCE * len(SOURCES)
-    with WebReceiver(tmp_path) as web, Broker(tmp_path) as broker:
-        subscriber = Subscriber(broker.port)
+    with WebReceiver(tmp_path) as web, Broker(tmp_path) as broker, closing(Subscriber(broker.port)) as subscriber:
         script = [sys.executable, "-m", "tests.events.streamdet_process"]
         command = [*script, str(folder), str(EVENTS_PER_SOURCE), "0.004", str(web.port), str(broker.port), SECRET]
 
@@ -104,7 +104,6 @@ def test_a_thousand_events_outlive_the_death_of_everybody(tmp_path: Path) -> Non
         assert json.loads((tmp_path / "told.json").read_text())["behind"] == [False, False]
         by_mqtt = subscriber.messages
         wait_until(lambda: len({message["id"] for message in by_mqtt}) >= total, "the broker's last messages")
-        subscriber.close()
         by_web = web.received
 
     expected = {source: list(range(1, EVENTS_PER_SOURCE + 1)) for source in SOURCES}

@@ -10,6 +10,9 @@ from typing import Annotated
 import typer
 
 from streamdet import __version__
+from streamdet.cli.bays import bays_app
+from streamdet.cli.bench import bench
+from streamdet.cli.check import check
 from streamdet.cli.convert import convert
 from streamdet.cli.data import data_app
 from streamdet.cli.eval import evaluate_model
@@ -24,6 +27,7 @@ from streamdet.cli.redacting import (
 from streamdet.cli.report import report
 from streamdet.cli.run import run
 from streamdet.cli.train import train
+from streamdet.cli.zones import zones
 from streamdet.errors import StreamdetError
 from streamdet.video.base import printable
 from streamdet.video.redaction import redact
@@ -40,9 +44,13 @@ app = typer.Typer(
 app.command()(run)
 app.command()(probe)
 app.command()(convert)
+app.command()(check)
 app.command()(train)
 app.command("eval")(evaluate_model)
 app.command()(report)
+app.command()(bench)
+app.command()(zones)
+app.add_typer(bays_app, name="bays")
 app.add_typer(data_app, name="data")
 
 

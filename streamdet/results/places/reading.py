@@ -110,6 +110,24 @@ def read_bays(path: Path) -> tuple[BayRule, ...]:
         raise DataError(f"{path}: {error}") from None
 
 
+def places_toml(rules: PlaceRules) -> str:
+    """The lines, zones and bays of `rules` as a TOML text that `read_places` reads."""
+    tables: list[tuple[str, list[tuple[str, list[Point], tuple[str, ...] | None]]]] = [
+        ("lines", [(rule.name, list(rule.points_xy), rule.classes) for rule in rules.lines]),
+        ("zones", [(rule.name, list(rule.polygon_xy), rule.classes) for rule in rules.zones]),
+        ("bays", [(rule.name, list(rule.polygon_xy), rule.classes) for rule in rules.bays]),
+    ]
+    lines = []
+    for heading, places in tables:
+        if places:
+            lines += ["", f"[{heading}]"]
+        for name, points, classes in places:
+            corners = json.dumps([list(point) for point in points])
+            value = corners if classes is None else f"{{ points = {corners}, classes = {json.dumps(list(classes))} }}"
+            lines.append(f"{json.dumps(name, ensure_ascii=False)} = {value}")
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
 def write_bays(path: Path, bays: Iterable[BayRule]) -> None:
     """Write a JSON file of bays, one a line. Raises OutputError."""
     lines = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -48,6 +48,7 @@ def make_clip(
     options: Mapping[str, str] | None = None,
     container_options: Mapping[str, str] | None = None,
     colors: tuple[int, int, int, int] | None = None,
+    draw: Callable[[int, tuple[int, int]], npt.NDArray[np.uint8]] = test_picture,
 ) -> Path:
     """Encode a clip; the format follows from the name.
 
@@ -56,6 +57,7 @@ def make_clip(
         rotation: counter-clockwise degrees in the display matrix.
         audio: name of an audio encoder for a 440 Hz tone as long as the video.
         colors: range, space, primaries and transfer tags.
+        draw: makes the pictures, as `test_picture` does.
     """
     time_base = time_base or 1 / Fraction(rate)
     options = {**(X264_FAST if codec == "libx264" else {}), **(options or {})}
@@ -72,7 +74,7 @@ def make_clip(
         sound = _add_audio(container, audio) if audio else None
         container.start_encoding()
         for index in range(frames):
-            frame = av.VideoFrame.from_ndarray(test_picture(index, size), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(draw(index, size), format="rgb24")
             frame.pts = pts[index] if pts is not None else index
             frame.time_base = time_base
             container.mux(stream.encode(frame))

@@ -27,6 +27,10 @@ SETTLED_AFTER = 128
 MAX_KEPT_BYTES = 64 << 20
 """Most bytes of packets that are kept for a second attempt; only a stream that lacks key frames has more."""
 
+FIRST_NUMBER = 1 << 20
+"""Packets are counted from here. PyAV knows a packet's number by the identity of the object, and Python has but one
+object for each integer up to 256: with these, decoders at work side by side would take away each other's numbers."""
+
 PATIENT = {"has_b_frames": "16"}
 """Options of a decoder that puts as many pictures in order as H.264 allows, and so withholds none as too late."""
 
@@ -94,13 +98,13 @@ class PacketDecoder:
             yield from self._receive(None)
             self._errors = 0
             yield from self._make_up_for(set(self._pending))
-            self._settle(self._counts.packets)
+            self._settle(FIRST_NUMBER + self._counts.packets)
         finally:
             if self._again is not None:
                 self._again.close()
 
     def _send(self, packet: VideoPacket) -> Iterator[Decoded]:
-        number = packet.opaque = self._counts.packets
+        number = packet.opaque = FIRST_NUMBER + self._counts.packets
         self._counts.packets += 1
         self._keep(number, packet)
         if self._shows_nothing(packet) or packet.is_discard:

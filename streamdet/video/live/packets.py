@@ -13,6 +13,7 @@ from av.codec.context import Flags
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from streamdet.video.decoding import FIRST_NUMBER
 from streamdet.video.fields import FieldPairs
 from streamdet.video.live.references import References
 
@@ -92,7 +93,7 @@ class Decoder:
         """
         if not packet.size:  # it would end the decoder
             return 0, ()
-        number = packet.opaque = self._number
+        number = packet.opaque = FIRST_NUMBER + self._number
         self._number += 1
         self._first_s = arrival_s if self._first_s is None else self._first_s
         if self._wait_for_key:
@@ -112,14 +113,14 @@ class Decoder:
     def drain(self) -> tuple[int, tuple[Taken, ...]]:
         """The same for what is still inside, at the end."""
         lost, pictures = self._receive(None) if self._number else (0, ())
-        return lost + self._settle(self._number), pictures
+        return lost + self._settle(FIRST_NUMBER + self._number), pictures
 
     def _receive(self, packet: VideoPacket | None) -> tuple[int, tuple[Taken, ...]]:
         try:
             pictures = self._decoder.decode(packet)
         except (av.error.FFmpegError, ValueError, OSError):
             # without threads over frames the error is that of the packet just sent
-            failed = None if packet is None else self._sent.pop(self._number - 1, None)
+            failed = None if packet is None else self._sent.pop(FIRST_NUMBER + self._number - 1, None)
             return int(failed is not None), ()
         return 0, tuple(taken for picture in pictures if (taken := self._taken(picture)) is not None)
 

@@ -20,6 +20,7 @@ from streamdet.detection.postprocess import ImageDetections, PostprocessRule, po
 from streamdet.detection.precision import Placement, choose_placement
 from streamdet.detection.resize import PAD_MULTIPLE, Fitting, InputRule, Picture, to_batch
 from streamdet.detection.retinanet import HeadOutputs
+from streamdet.detection.threads import one_thread
 from streamdet.detection.weights import default_cache_dir
 from streamdet.errors import UsageError
 from streamdet.types import Detections
@@ -38,6 +39,7 @@ class Detector:
         seconds: time that the last call spent, by the names in `STAGES`.
         input_size_wh: width and height of the network's last input in pixels; None before the first call.
         engine: what computes the network; None where only the first pictures tell what is fastest.
+        clock: what `seconds` is measured with.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Detector:
         if rule is not None:
             self.rule = rule
         self.seconds = dict.fromkeys(STAGES, 0.0)
+        self.clock: Callable[[], float] = time.perf_counter
         self.input_size_wh: tuple[int, int] | None = None
         self._reformatters: dict[Fitting, VideoReformatter] = {}
         self._maker = EngineMaker(model, placement, engine, cache_dir or default_cache_dir())
@@ -143,19 +146,21 @@ class Detector:
 
     def _batch(self, pictures: list[Picture], fitting: Fitting) -> list[ImageDetections]:
         self.input_size_wh = (fitting.padded_width, fitting.padded_height)
-        marks = [time.perf_counter()]
+        marks = [self.clock()]
         exact, reformatter = self.input_rule.exact, self._reformatter(fitting)
         scaled = [fitting.resize(picture, exact=exact, reformatter=reformatter) for picture in pictures]
-        marks.append(time.perf_counter())
+        marks.append(self.clock())
         with torch.inference_mode():
-            images = to_batch(scaled, fitting, self.input_rule, self.placement.device)
+            with one_thread():
+                images = to_batch(scaled, fitting, self.input_rule, self.placement.device)
             marks.append(self._now())
             if self.engine is None:
                 self.engine = self._maker.make(images)
-                marks = [time.perf_counter() - (marks[-1] - mark) for mark in marks]  # choosing is no part of the work
+                marks = [self.clock() - (marks[-1] - mark) for mark in marks]  # choosing is no part of the work
             outputs = self.engine(images)
             marks.append(self._now())
-            found = self._postprocess(outputs, fitting)
+            with one_thread():
+                found = self._postprocess(outputs, fitting)
             marks.append(self._now())
         for stage, begun, ended in zip(STAGES, marks, marks[1:], strict=False):
             self.seconds[stage] += ended - begun
@@ -175,7 +180,7 @@ class Detector:
         """The clock, once the device has done its work."""
         if self.placement.device.type == "cuda":
             torch.cuda.synchronize(self.placement.device)
-        return time.perf_counter()
+        return self.clock()
 
     def _reformatter(self, fitting: Fitting) -> VideoReformatter:
         """The scaler for this fitting; a stream has one, a folder of photographs may have many."""

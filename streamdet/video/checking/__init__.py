@@ -1,0 +1,1 @@
+"""Proves that an output covers its source: frames, times, pictures, sound, length."""

@@ -35,7 +35,7 @@ class Tally:
         now_s = clock_s(detected.frame)
         step_s = 0.0 if self._last_s is None else now_s - self._last_s
         if detected.scene is not None:
-            self._add(detected.scene, step_s if 0 < step_s <= LONGEST_STEP_S else 0.0)
+            self._add(detected.scene, now_s, step_s if 0 < step_s <= LONGEST_STEP_S else 0.0)
         self._last_s = now_s
         return detected
 
@@ -63,16 +63,27 @@ class Tally:
             self._tracked.update(shown[new].names)
             self._last_id = int(shown.track_ids.max())
 
-    def _add(self, scene: Scene, step_s: float) -> None:
+    def _add(self, scene: Scene, now_s: float, step_s: float) -> None:
         for before in self._bays:  # as it was until this frame
             if before.occupied is not None:
                 self._watched_s[before.name] = self._watched_s.get(before.name, 0.0) + step_s
                 self._occupied_s[before.name] = self._occupied_s.get(before.name, 0.0) + step_s * before.occupied
+        for before, bay in zip(self._bays, scene.bays, strict=False):
+            if before.occupied is not None and bay.occupied not in (None, before.occupied):
+                self._put_right(bay, now_s)
         self._lines, self._zones, self._bays = scene.lines, scene.zones, scene.bays
         for zone in scene.zones:
             self._most[zone.name] = max(self._most[zone.name], sum(zone.counts.values()))
         for happening in scene.happenings:
             self._add_happening(happening)
+
+    def _put_right(self, bay: BayState, now_s: float) -> None:
+        """A change is certain some time after it was: the time since then was counted for the state before."""
+        if bay.since_s is None:
+            return
+        wrong_s = max(0.0, now_s - bay.since_s) * (1 if bay.occupied else -1)
+        occupied_s = self._occupied_s.get(bay.name, 0.0) + wrong_s
+        self._occupied_s[bay.name] = min(max(occupied_s, 0.0), self._watched_s.get(bay.name, 0.0))
 
     def _add_happening(self, happening: Happening) -> None:
         if happening.kind in ("occupied", "freed"):

@@ -63,3 +63,14 @@ def test_a_bay_is_occupied_for_a_share_of_the_time_it_was_watched() -> None:
     assert tally.to_dict()["bays"] == {
         "A1": {"occupied": False, "occupied_share": 0.75, "watched_s": 4.0, "changes": 1}
     }
+
+
+def test_a_change_counts_from_when_it_was_not_from_when_it_became_certain() -> None:
+    tally = Tally()
+    # believed free at first, found to be occupied since the start; freed at 6 s, which is certain at 8 s
+    states = [(0.0, False, 0.0), (2.0, True, 0.0), (4.0, True, 0.0), (6.0, True, 0.0), (8.0, False, 6.0)]
+    for time_s, occupied, since_s in states:
+        tally(framed(time_s, scene=Scene(bays=(BayState("A1", CORNERS, occupied, since_s),))))
+    assert tally.to_dict()["bays"] == {
+        "A1": {"occupied": False, "occupied_share": 0.75, "watched_s": 8.0, "changes": 0}
+    }

@@ -235,6 +235,8 @@ class BatchReport(Protocol):
     batch: int
     notes: list[str]
     input_size_wh: tuple[int, int] | None
+    precision: str
+    engine: str
 
     def stage(self, name: str) -> StageTimes:
         """Times of a stage."""
@@ -261,6 +263,8 @@ def detect_batch(detector: Detector, frames: list[Frame], report: BatchReport) -
         for name, seconds in detector.seconds.items():
             report.stage(name).record(seconds, frames=len(frames))
         report.input_size_wh = detector.input_size_wh
+        if detector.engine is not None:
+            report.engine, report.precision = detector.engine.name, detector.engine.precision
         return found
     half = len(frames) // 2
     report.batch = max(1, min(report.batch, half))

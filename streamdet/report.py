@@ -146,6 +146,8 @@ class RunReport:
     model_sha256: str = ""
     device: str = ""
     precision: str = ""
+    engine: str = ""
+    """What computed the network; empty before the first frame."""
     batch: int = 1
     """Most frames in one pass of the network."""
     input_size_wh: tuple[int, int] | None = None
@@ -228,6 +230,7 @@ class RunReport:
             "model": {"name": self.model, "sha256": self.model_sha256},
             "device": self.device,
             "precision": self.precision,
+            "engine": self.engine,
             "batch": self.batch,
             "input_size_wh": self.input_size_wh,
             "frames": asdict(self.frames),

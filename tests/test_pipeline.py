@@ -29,6 +29,7 @@ class CornerDetector:
 
     placement = Placement(torch.device("cpu"), torch.float32)
     input_size_wh = (64, 64)
+    engine = None
 
     def __init__(self, most_frames: int = 1000) -> None:
         self.most_frames = most_frames

@@ -128,6 +128,7 @@ def load_detector(options: CommonOptions) -> tuple[Detector, Scores]:
             device=options.device,
             precision=options.precision,
             size=options.size,
+            engine=options.engine,
             classes=wanted,
             progress=display.update,
         )

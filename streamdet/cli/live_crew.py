@@ -128,7 +128,8 @@ class Crew:
         # with a file of cameras any class may be asked for later: none is silenced
         names = known if options.config is not None else names
         placement = choose_placement(options.common.device, options.common.precision)
-        return Detector(self.model, placement, input_rule=rule, thresholds=least, class_names=names)
+        engine = options.common.engine
+        return Detector(self.model, placement, input_rule=rule, thresholds=least, class_names=names, engine=engine)
 
     def pipeline(self, report: LiveReport, outputs: Outputs) -> LivePipeline:
         """Without cameras yet. Raises UsageError or OutputError."""

@@ -39,7 +39,8 @@ def _receipt(report: LiveReport, exit_code: int) -> Panel:
     rate = detected / report.wall_s if report.wall_s > 0 else 0.0
     grid.add_row("time", f"{clock(report.wall_s)}: {counted(detected, 'frame')} detected, {rate:.1f} frames/s")
     size = "x".join(map(str, report.input_size_wh)) if report.input_size_wh else "-"
-    computed = f"{report.precision} on {report.device}, input {size}, batch {report.batch}"
+    by = f"{report.precision} by {report.engine}" if report.engine else report.precision
+    computed = f"{by} on {report.device}, input {size}, batch {report.batch}"
     grid.add_row("model", Text(printable(f"{report.model} ({computed})")))
     shares = [f"{name} {times.busy_s / max(report.wall_s, 1e-9):.0%}" for name, times in report.stages.items()]
     if shares:

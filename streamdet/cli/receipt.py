@@ -39,7 +39,7 @@ def stage_names(options: RunOptions) -> list[str]:
     drawn = ["draw", "encode"] if options.video else []
     tracked = ["track"] if options.common.tracks else []
     blurred = ["blur"] if options.common.analysis.blur else []
-    return ["decode", "resize", "network", "postprocess", *tracked, *blurred, *drawn]
+    return ["decode", "resize", "copy", "network", "postprocess", *tracked, *blurred, *drawn]
 
 
 class _TwoLines(Progress):
@@ -186,7 +186,8 @@ def _receipt(report: RunReport, exit_code: int) -> Panel:
         grid.add_row("lost at", ", ".join([*moments, *more]))
     grid.add_row("time", f"{report.media_s:.2f} s of video in {report.wall_s:.2f} s: {report.fps:.1f} frames/s")
     size = "x".join(map(str, report.input_size_wh)) if report.input_size_wh else "-"
-    computed = f"{report.precision} on {report.device}, input {size}, batch {report.batch}"
+    by = f"{report.precision} by {report.engine}" if report.engine else report.precision
+    computed = f"{by} on {report.device}, input {size}, batch {report.batch}"
     grid.add_row("model", Text(f"{report.model} ({computed})"))
     grid.add_row("stages", _stage_table(report))
     for heading, content in place_rows(report.places):

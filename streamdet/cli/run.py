@@ -151,6 +151,13 @@ def run(
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=HOW)] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.", rich_help_panel=HOW)] = "auto",
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="auto (the faster of the next two here), torch, openvino or openvino-int8 (streamdet quantize).",
+            rich_help_panel=HOW,
+        ),
+    ] = "auto",
     batch: Annotated[
         int | None, typer.Option(help="Frames per pass. Default: 8 on a GPU, 2 on a CPU.", rich_help_panel=HOW)
     ] = None,
@@ -234,6 +241,7 @@ def run(
         every=every,
         device=device,
         precision=precision,
+        engine=engine,
         batch=batch,
         size=parse_size(size),
         quality=quality,

@@ -135,6 +135,8 @@ class LiveReport:
     model_sha256: str = ""
     device: str = ""
     precision: str = ""
+    engine: str = ""
+    """What computed the network; empty before the first frame."""
     batch: int = 1
     """Most frames in one pass of the network."""
     input_size_wh: tuple[int, int] | None = None
@@ -203,6 +205,7 @@ class LiveReport:
             "model": {"name": self.model, "sha256": self.model_sha256},
             "device": self.device,
             "precision": self.precision,
+            "engine": self.engine,
             "batch": self.batch,
             "input_size_wh": self.input_size_wh,
             "started_utc_s": round(self.started_utc_s, 3),

@@ -37,7 +37,7 @@ def test_a_clip_comes_out_annotated_whole_and_on_time(streamdet: Streamdet, clip
     assert report["verdict"] == "complete"
     assert report["frames"]["in_container"] == report["frames"]["written"] == 50
     assert report["media_s"] == pytest.approx(2.0)
-    assert set(report["stages"]) == {"decode", "resize", "network", "postprocess", "draw", "encode"}
+    assert set(report["stages"]) == {"decode", "resize", "copy", "network", "postprocess", "draw", "encode"}
     assert all(stage["frames"] == 50 for stage in report["stages"].values())
 
 

@@ -64,6 +64,7 @@ class FakeDetector:
 
     seconds: dict[str, float] = {}  # noqa: RUF012
     input_size_wh = (64, 64)
+    engine = None
 
     def __init__(self, takes_s: float = 0.0) -> None:
         self.takes_s = takes_s

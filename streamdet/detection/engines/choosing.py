@@ -18,6 +18,7 @@ from torch import Tensor
 from streamdet import __version__
 from streamdet.detection.engines.openvino import folder_of, openvino_version
 from streamdet.detection.engines.seam import Engine
+from streamdet.errors import UsageError
 
 TRIALS = 5
 WORTH_S = 0.008
@@ -40,12 +41,16 @@ def choose(
     if known.get("engine") == "torch":
         return torch_engine
     if known.get("engine") == "openvino":
-        return make_other()
+        with suppress(UsageError, RuntimeError):
+            return make_other()
     _seconds(torch_engine, images)  # the first call is slow
     if min(_seconds(torch_engine, images) for _ in range(2)) < WORTH_S:
         return torch_engine
-    other = make_other()
-    _seconds(other, images)
+    try:
+        other = make_other()
+        _seconds(other, images)
+    except (UsageError, RuntimeError):  # a cache that can't be written; a network that it doesn't take
+        return torch_engine
     rounds = [(_seconds(torch_engine, images), _seconds(other, images)) for _ in range(TRIALS)]
     torch_s, other_s = (median(times) for times in zip(*rounds, strict=True))
     chosen = other if other_s < CLEARLY * torch_s else torch_engine

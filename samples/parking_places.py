@@ -1,6 +1,7 @@
-"""Lines, zones and bays of the rendered parking lot, and what truly happens at them.
+r"""Lines, zones and bays of the rendered parking lot, and what truly happens at them.
 
-python samples/parking_places.py --seed 0 --toml samples/parking_places.toml --bays samples/parking_bays.json
+python samples/parking_places.py --seed 0 --toml samples/parking_places.toml --bays samples/parking_bays.json \
+    --answers samples/parking_answers.json
 
 All comes from the scene's own metres: where bays are painted, and where each thing is at each time.
 """
@@ -22,6 +23,7 @@ from parking_mesh import Floats
 from parking_raster import Camera
 from parking_scene import BICYCLE, CATEGORIES, PERSON, Scene, Thing
 from parking_stage import sample_stage
+from render_parking import FPS, SECONDS
 
 Point = tuple[float, float]
 CAR_HEIGHT = 1.4
@@ -189,10 +191,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--toml", type=Path, required=True)
     parser.add_argument("--bays", type=Path, required=True)
+    parser.add_argument("--answers", type=Path, help="JSON file of what truly happens there in the sample clip")
     options = parser.parse_args()
     site = Site.of(options.seed)
     options.toml.write_text(to_toml(site, options.seed, options.bays.name))
     options.bays.write_text(to_bays(site))
+    if options.answers is not None:
+        options.answers.write_text(json.dumps(site.answers([i / FPS for i in range(FPS * SECONDS)])) + "\n")
 
 
 if __name__ == "__main__":

@@ -87,7 +87,8 @@ def _drawn(image_rgb: Image8, rules: PlaceRules, *, grid: bool) -> Image8:
         _outline(pen, corners, LINE_RGB, stroke, closed=False)
         _draw_arrow(pen, corners, stroke)
     for name, points, colour in _names(rules):
-        x, y = in_pixels(points, size).mean(0)
+        corners = in_pixels(points, size)
+        x, y = corners[0] if len(corners) == 2 else corners.mean(0)  # in the middle of a line is its arrow
         _write(pen, (float(x), float(y)), name, colour, font, "mm")
     canvas.paste(layer, (0, 0), layer)
     return np.asarray(canvas, np.uint8)

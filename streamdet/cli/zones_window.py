@@ -22,8 +22,8 @@ _COLOURS = {"lines": "#ffd60a", "zones": "#40c8ff", "bays": "#46e66e"}
 _SINGULAR = {"lines": "line", "zones": "zone", "bays": "bay"}
 _MOST_POINTS = {"lines": 2, "zones": 64, "bays": 4}
 _HELP = (
-    "{kind}: click its corners{end}   |   l line   z zone   b bay   |   Backspace takes back   n names the last one"
-    "   |   s saves   q leaves"
+    "{kind}: click its corners{end}\nl line   z zone   b bay   |   Backspace takes back   |   n names the last   |   "
+    "s saves   |   q leaves"
 )
 _ARROW_PX = 26
 _FONT = ("TkDefaultFont", 11)
@@ -56,9 +56,9 @@ class Board:
         data = b"P6 %d %d 255 " % shown.size + shown.tobytes()
         self._picture = tkinter.PhotoImage(master=root, data=data, format="ppm")
         self._canvas = tkinter.Canvas(root, width=shown.width, height=shown.height, highlightthickness=0)
-        self._canvas.pack()
+        self._canvas.pack(anchor="nw")
         self._canvas.create_image(0, 0, image=self._picture, anchor="nw")
-        self._status = tkinter.Label(root, anchor="w", font=_FONT)
+        self._status = tkinter.Label(root, anchor="w", justify="left", font=_FONT, wraplength=shown.width)
         self._status.pack(fill="x")
         self._places: list[Place] = []
         self._kind = "lines"

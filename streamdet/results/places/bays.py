@@ -96,7 +96,7 @@ class Bays:
         self._set(bay, occupied, began_s)
         self._doubted_s[bay] = np.nan
         assert self._started_s is not None
-        if began_s <= self._started_s + SETTLE_S and was_since_s <= self._started_s:
+        if began_s <= self._started_s + SETTLE_S:
             return None
         return Happening(
             "occupied" if occupied else "freed",

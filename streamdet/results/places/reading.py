@@ -64,7 +64,10 @@ def read_places(table: Mapping[str, Any], where: str = "places", folder: Path = 
         )
     named: Anchor = "center" if anchor == "center" else "bottom"
     return PlaceRules(
-        tuple(_line(name, value, f"{where}: lines.{name}") for name, value in _items(table.get("lines", {}), where)),
+        tuple(
+            _line(name, value, f"{where}: lines.{name}")
+            for name, value in _items(table.get("lines", {}), f"{where}: lines")
+        ),
         tuple(
             ZoneRule(name, _polygon(value, f"{where}: zones.{name}"), _classes(value, f"{where}: zones.{name}"))
             for name, value in _items(table.get("zones", {}), f"{where}: zones")

@@ -15,8 +15,10 @@ from streamdet.cli.bench import bench
 from streamdet.cli.check import check
 from streamdet.cli.convert import convert
 from streamdet.cli.data import data_app
+from streamdet.cli.draw import draw
 from streamdet.cli.eval import evaluate_model
 from streamdet.cli.probe import probe
+from streamdet.cli.quantize import quantize
 from streamdet.cli.redacting import (
     RedactingGroup,
     hide_from_process_list,
@@ -43,12 +45,14 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(probe)
+app.command()(draw)
 app.command()(convert)
 app.command()(check)
 app.command()(train)
 app.command("eval")(evaluate_model)
 app.command()(report)
 app.command()(bench)
+app.command()(quantize)
 app.command()(zones)
 app.add_typer(bays_app, name="bays")
 app.add_typer(data_app, name="data")

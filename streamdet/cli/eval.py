@@ -47,6 +47,7 @@ def evaluate_model(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, torch, openvino or openvino-int8.")] = "torch",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
     """Measure a model: average precision and recall as COCO counts them, per set and class; thresholds and speed.
@@ -65,7 +66,7 @@ def evaluate_model(
     input_size = parse_size(size)
     path = writable_model(model) if save else None
     sets = validation_sets(data)
-    detector = load_detector(model, input_size, device, precision)
+    detector = load_detector(model, input_size, device, precision, engine)
     for dataset in sets:
         if not set(dataset.class_names) & set(detector.card.class_names):
             raise UsageError(
@@ -157,7 +158,9 @@ def validation_sets(paths: list[Path]) -> list[Dataset]:
     ]
 
 
-def load_detector(model: str, size: tuple[int, int] | None, device: str, precision: str) -> Detector:
+def load_detector(
+    model: str, size: tuple[int, int] | None, device: str, precision: str, engine: str = "torch"
+) -> Detector:
     """The model, set to report doubtful objects too. Raises ModelError or UsageError."""
     from streamdet.cli.receipt import FetchDisplay
     from streamdet.detection.models import find_model
@@ -170,7 +173,7 @@ def load_detector(model: str, size: tuple[int, int] | None, device: str, precisi
     rule = found.card.input_rule
     if size is not None:
         rule = replace(rule, short_side=size[0], long_side=size[1])
-    return evaluation_detector(found, placement, input_rule=rule)
+    return evaluation_detector(found, placement, input_rule=rule, engine=engine)
 
 
 def choose(assessments: list[Assessment], target: float | None, *, must: bool) -> Choice:

@@ -69,7 +69,8 @@ def to_json(
         "model": detector.card.name,
         "sha256": detector.sha256,
         "device": str(detector.placement.device),
-        "precision": detector.placement.precision,
+        "precision": detector.engine.precision if detector.engine else detector.placement.precision,
+        "engine": detector.engine.name if detector.engine else None,
         "input": {"short_side": detector.input_rule.short_side, "long_side": detector.input_rule.long_side},
         "thresholds": {
             "rule": rule,
@@ -126,7 +127,8 @@ def show_measured(
 ) -> None:
     """Print the results; they fit into 80 columns."""
     placement, rule = detector.placement, detector.input_rule
-    where = f"{placement.precision} on {placement.device}, input {rule.short_side}x{rule.long_side}"
+    by = f"{detector.engine.precision} by {detector.engine.name}" if detector.engine else placement.precision
+    where = f"{by} on {placement.device}, input {rule.short_side}x{rule.long_side}"
     console.print(Text.assemble((detector.card.name, "bold"), (f"  {where}", "dim")))
     for each in measured:
         _show_set(console, each, choice, detector)

@@ -89,10 +89,12 @@ class Found:
     left out if there are others."""
 
 
-def evaluation_detector(model: Model, placement: Placement, *, input_rule: InputRule | None = None) -> Detector:
+def evaluation_detector(
+    model: Model, placement: Placement, *, input_rule: InputRule | None = None, engine: str = "torch"
+) -> Detector:
     """A detector that reports doubtful objects too, as average precision needs them."""
     thresholds = (EVALUATION_RULE.score_threshold,) * len(model.card.class_names)
-    return Detector(model, placement, input_rule=input_rule, rule=EVALUATION_RULE, thresholds=thresholds)
+    return Detector(model, placement, input_rule=input_rule, rule=EVALUATION_RULE, thresholds=thresholds, engine=engine)
 
 
 def find_objects(

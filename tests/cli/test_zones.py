@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -36,19 +37,24 @@ def clip(tmp_path: Path) -> Path:
     )
 
 
+def pixels(path: str) -> npt.NDArray[np.int64]:
+    with Image.open(path) as picture:
+        return np.asarray(picture).astype(np.int64)
+
+
 def test_a_frame_with_a_grid_and_places(streamdet: Streamdet, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
     Path("places.toml").write_text(PLACES)
     outcome = streamdet("zones", clip)
     assert outcome.exit_code == 0, outcome.err
     assert outcome.err.startswith("zones.png: a frame of 480x360 with a grid in pixels; read corners from it")
-    grid = np.asarray(Image.open("zones.png")).astype(int)
+    grid = pixels("zones.png")
     assert grid.shape == (*SIZE[::-1], 3)
     for at in (50, 250):
         assert grid[310, at].mean() > grid[310, at + 7].mean() + 20
         assert grid[at, 310].mean() > grid[at + 7, 310].mean() + 20
     assert streamdet("zones", clip, "--grid", "places.png", "--places", "places.toml").exit_code == 0
-    drawn = np.asarray(Image.open("places.png")).astype(int)
+    drawn = pixels("places.png")
     assert (drawn[100, 250] == (255, 214, 10)).all()  # on the line
     assert (drawn[200, 125] == (64, 200, 255)).all()  # on the zone's edge
     assert drawn[255, 155, 2] > drawn[255, 155, 0] + 15  # in it
@@ -88,7 +94,8 @@ def test_a_live_source(streamdet: Streamdet, tmp_path: Path, monkeypatch: pytest
         outcome = streamdet("zones", pipe, "--grid", "live.png")
         writer.kill()
     assert outcome.exit_code == 0, outcome.err
-    assert Image.open("live.png").size == SIZE
+    with Image.open("live.png") as picture:
+        assert picture.size == SIZE
 
 
 @pytest.mark.parametrize(("longest", "step"), [(160, 10), (480, 50), (1280, 100), (1920, 200), (3840, 500)])

@@ -7,7 +7,7 @@ import numpy as np
 from streamdet.results.places.geometry import Floats, on_ground
 from streamdet.results.places.roster import Seen, grown
 
-STEP_S = 0.5
+STEP_S = 1.0
 """Seconds from one look at an object's place to the next."""
 LEAST_STEP_M = 0.3
 """A shorter way than this is taken for a box that trembles."""
@@ -52,7 +52,7 @@ class Paces:
         self._steps_m[0][:, rows], self._steps_s[0, rows] = metres[:, step], seen.time_s
 
     def speed_m_per_s(self, row: int, time_s: float) -> float | None:
-        """Mean speed of a row over the last half second or longer; None when it was seen for too short a time."""
+        """Mean speed of a row over the last second or longer; None when it was seen for too short a time."""
         past_s = time_s - float(self._steps_s[1, row])
         metres = float(np.hypot(*(self._here_m[:, row] - self._steps_m[1][:, row])))
         return metres / past_s if past_s >= STEP_S and np.isfinite(metres) else None

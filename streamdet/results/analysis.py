@@ -16,8 +16,8 @@ from streamdet.types import BoolArray, DetectedFrame, Detections, Float32Array, 
 class TrackerLike(Protocol):
     """Follows objects from frame to frame: `streamdet.results.tracks`."""
 
-    def update(self, detections: Detections, time_s: float) -> Detections:
-        """The same boxes with track ids, and bridged ones."""
+    def update(self, detections: Detections, time_s: float, size_wh: tuple[int, int] | None = None) -> Detections:
+        """The same boxes with track ids, and bridged ones, none of which goes over the picture's border."""
 
     @property
     def trails(self) -> dict[int, Float32Array]:
@@ -60,14 +60,14 @@ class Analysis:
 
     def __call__(self, detected: DetectedFrame) -> DetectedFrame:
         """The frame with its detections as they will be written, those that are shown, and its scene."""
-        time_s = clock_s(detected.frame)
+        time_s, size_wh = clock_s(detected.frame), (detected.frame.width, detected.frame.height)
         detections = as_written(detected.detections)
         seen_class_ids: Int64Array | None = None
         if self._tracker is None:
             shown: BoolArray = detections.scores >= self._shown_from[detections.class_ids]
         else:
             seen = detections
-            detections = as_written(self._tracker.update(seen, time_s))  # bridged boxes are new
+            detections = as_written(self._tracker.update(seen, time_s, size_wh))  # bridged boxes are new
             shown = (detections.track_ids >= 0) & np.isfinite(self._shown_from)[detections.class_ids]
             if not np.array_equal(detections.class_ids[~detections.bridged], seen.class_ids):
                 seen_class_ids = detections.class_ids.copy()

@@ -32,7 +32,7 @@ class NumberingTracker:
     def __init__(self) -> None:
         self.times_s: list[float] = []
 
-    def update(self, detections: Detections, time_s: float) -> Detections:
+    def update(self, detections: Detections, time_s: float, size_wh: tuple[int, int] | None = None) -> Detections:
         self.times_s.append(time_s)
         n = len(detections) + 1
         ids = [index if score > 0.5 else -1 for index, score in enumerate(detections.scores)]
@@ -96,8 +96,8 @@ def test_bridged_boxes_are_rounded_too() -> None:
 class RenamingTracker(NumberingTracker):
     """Calls everything a car."""
 
-    def update(self, detections: Detections, time_s: float) -> Detections:
-        told = super().update(detections, time_s)
+    def update(self, detections: Detections, time_s: float, size_wh: tuple[int, int] | None = None) -> Detections:
+        told = super().update(detections, time_s, size_wh)
         return replace(told, class_ids=np.ones(len(told), np.int64))
 
 

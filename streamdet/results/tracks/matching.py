@@ -12,12 +12,17 @@ Float64Array = npt.NDArray[np.float64]
 
 def overlaps(a_xyxy: Float64Array, b_xyxy: Float64Array) -> Float64Array:
     """(A, B) intersection over union of (A, 4) and (B, 4) boxes."""
-    from_xy = np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])
-    to_xy = np.minimum(a_xyxy[:, None, 2:], b_xyxy[None, :, 2:])
-    sides = np.maximum(to_xy - from_xy, 0)
-    shared = sides[..., 0] * sides[..., 1]
-    union = areas(a_xyxy)[:, None] + areas(b_xyxy)[None, :] - shared
-    return np.asarray(shared / np.maximum(union, 1e-9))
+    shared = shared_areas(a_xyxy, b_xyxy)
+    return np.asarray(shared / np.maximum(areas(a_xyxy)[:, None] + areas(b_xyxy)[None, :] - shared, 1e-9))
+
+
+def shared_areas(a_xyxy: Float64Array, b_xyxy: Float64Array) -> Float64Array:
+    """(A, B) square pixels that (A, 4) and (B, 4) boxes have in common."""
+    width, height = (
+        np.minimum(a_xyxy[:, None, to], b_xyxy[None, :, to]) - np.maximum(a_xyxy[:, None, at], b_xyxy[None, :, at])
+        for at, to in ((0, 2), (1, 3))
+    )
+    return np.asarray(np.maximum(width, 0) * np.maximum(height, 0))
 
 
 def areas(boxes_xyxy: Float64Array) -> Float64Array:

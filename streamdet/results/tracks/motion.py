@@ -19,10 +19,13 @@ Float64Array = npt.NDArray[np.float64]
 
 MEASURED = 0.05
 """Standard deviation of a detector's edge, in sizes of the object (mean of width and height)."""
-PUSHED = 1.0
+PUSHED = 0.5
 """Standard deviation of the change of speed within a second, in sizes per second."""
 UNKNOWN_SPEED = 2.0
 """Standard deviation of the speed of an object seen once, in sizes per second."""
+
+BORDER = 2.0
+"""A box that comes so near to the border of the picture (px) is cut by it."""
 
 
 class Motion:
@@ -79,10 +82,22 @@ class Motion:
             ((1 - gain_edge) * at, (1 - gain_edge) * both, speed - gain_speed * both), axis=2
         )
 
-    def glide(self, rows: Int64Array) -> None:
-        """Tracks out of sight keep their size: opposite edges go on at their mean speed."""
-        means = (self.speeds[rows, :2] + self.speeds[rows, 2:]) / 2
-        self.speeds[rows] = np.concatenate((means, means), axis=1)
+    def glide(self, rows: Int64Array, size_wh: tuple[int, int] | None) -> None:
+        """Tracks out of sight keep their size: opposite edges go on at their mean speed.
+
+        Where an object is cut by the border of the picture (of `size_wh` px) its edge there stands still, and the
+        opposite one tells how fast it leaves or comes.
+        """
+        first, last = self.speeds[rows, :2], self.speeds[rows, 2:]
+        cut_first = self.edges[rows, :2] <= BORDER
+        cut_last = self.edges[rows, 2:] >= np.array(size_wh or (np.inf, np.inf)) - BORDER
+        both = np.where(cut_first == cut_last, (first + last) / 2, np.where(cut_first, last, first))
+        self.speeds[rows] = np.concatenate((both, both), axis=1)
+
+    def place(self, rows: Int64Array, boxes_xyxy: Float64Array) -> None:
+        """Put the tracks `rows` to `boxes_xyxy` (R, 4), where they stand."""
+        self.edges[rows] = boxes_xyxy
+        self.speeds[rows] = 0
 
     def stop(self, rows: BoolArray | Int64Array) -> None:
         """Tracks that are taken to stand."""

@@ -17,7 +17,7 @@ class TrackRule:
 
     start_score: float | tuple[float, ...] = 0.4
     """Least score to start a track: one number, or one for each class of the model in its order (`--conf`)."""
-    low_score: float = 0.1
+    low_score: float = 0.2
     """Least score to go on with a track (never above `start_score`)."""
     sightings: int = 2
     """A track is told from a flicker, and gets its id, when it was seen in so many frames in a row."""

@@ -9,14 +9,13 @@ import numpy as np
 
 from streamdet.results.tracks.matching import Float64Array, assign, overlaps, repeats
 from streamdet.results.tracks.motion import Motion
+from streamdet.results.tracks.resting import Resting
 from streamdet.results.tracks.rule import TrackRule
 from streamdet.results.tracks.trails import Trails
 from streamdet.types import BoolArray, Detections, Float32Array, Int64Array
 
-STANDS_AFTER_S = 2.0
-"""An object that has been in one place for so long is standing."""
-STANDS_WITHIN = 0.25
-"""How far its centre may go from there, in sizes (mean of width and height): boxes tremble."""
+COASTS_S = 1.0
+"""An object out of sight is taken to move on for so long, and then to wait."""
 
 
 class Tracker:
@@ -40,7 +39,7 @@ class Tracker:
         self._start_scores = np.array(starts, np.float32)
         self._now_s = -np.inf
         self._next_id = 1
-        self._motion, self._trails = Motion(), Trails()
+        self._motion, self._resting, self._trails = Motion(), Resting(), Trails()
         self._ids: Int64Array = np.zeros(0, np.int64)
         """(T,) -1: seen too few times to have an id. What follows has a row for each track, too."""
         self._sightings: Int64Array = np.zeros(0, np.int64)
@@ -52,12 +51,8 @@ class Tracker:
         """Of the last sight."""
         self._votes: Float64Array = np.zeros((0, len(class_names)))
         """(T, K) sum of the scores of each class."""
-        self._rest_xy: Float64Array = np.zeros((0, 2))
-        """Centre of the place where it has been staying ..."""
-        self._rest_s: Float64Array = np.zeros(0)
-        """... since then."""
 
-    def update(self, detections: Detections, time_s: float) -> Detections:
+    def update(self, detections: Detections, time_s: float, size_wh: tuple[int, int] | None = None) -> Detections:
         """The detections of the next frame with `track_ids`, and the classes of their tracks.
 
         Boxes of tracks that are out of sight for a short while are put in between, `bridged`, with the score of their
@@ -67,16 +62,17 @@ class Tracker:
         Args:
             detections: All that the detector kept, the weak ones too.
             time_s: The frame's clock; a frame that is not later than the one before counts as of the same moment.
+            size_wh: Width and height of the picture in pixels: bridged boxes end where it does.
         """
         seen = detections[~detections.bridged] if detections.bridged.any() else detections
         boxes = seen.boxes_xyxy.astype(np.float64)
         better = repeats(boxes, self.rule.repeat_iou)
         self._pass_time(time_s)
         rows = self._match(boxes, seen, better == np.arange(len(seen)))
-        self._learn(rows, boxes, seen)
+        self._learn(rows, boxes, seen, size_wh)
         self._vote(rows[better], seen)
         self._trails.note(self._motion.boxes_xyxy, self._now_s)
-        return self._told(rows, seen)
+        return self._told(rows, seen, size_wh)
 
     @property
     def trails(self) -> dict[int, Float32Array]:
@@ -87,18 +83,17 @@ class Tracker:
     def _pass_time(self, time_s: float) -> None:
         """Move all tracks to now, without those that have ended."""
         now_s = max(time_s, self._now_s)
-        standing = self._seen_s - self._rest_s >= STANDS_AFTER_S
-        longest = np.where(standing, self.rule.standing_lost_s, self.rule.lost_s)
+        longest = np.where(self._resting.standing, self.rule.standing_lost_s, self.rule.lost_s)
         self._keep(np.where(self._ids >= 0, now_s - self._seen_s <= longest, self._in_sight))
         hidden = ~self._in_sight
-        self._motion.stop(hidden & (now_s - self._seen_s > self.rule.bridge_s))
+        self._motion.stop(hidden & (now_s - self._seen_s > COASTS_S))
         self._motion.predict(now_s - self._now_s if np.isfinite(self._now_s) else 0.0)
         self._now_s = now_s
 
     def _match(self, boxes: Float64Array, seen: Detections, once: BoolArray) -> Int64Array:
         """(N,) the row of each detection's track; -1: none. Rows behind the last one are of new tracks."""
         rule = self.rule
-        strong = seen.scores >= self._start_scores[seen.class_ids]
+        strong = self._strong(seen)
         weak = seen.scores >= rule.low_score
         known = self._ids >= 0
         rows, free = np.full(len(boxes), -1, np.int64), np.ones(len(known), bool)
@@ -108,14 +103,16 @@ class Tracker:
             (strong, ~known, rule.fresh_iou),
         ):
             left, waiting = np.flatnonzero(once & which & (rows < 0)), np.flatnonzero(tracks & free)
-            a, b = assign(overlaps(self._motion.boxes_xyxy[waiting], boxes[left]), least)
+            similar = overlaps(self._motion.boxes_xyxy[waiting], boxes[left])
+            similar[~self._resting.may_be(waiting, boxes[left], clearly=which is strong)] = 0
+            a, b = assign(similar, least)
             rows[left[b]] = waiting[a]
             free[waiting[a]] = False
         new = np.flatnonzero(once & strong & (rows < 0))
         rows[new] = len(known) + np.arange(len(new))
         return rows
 
-    def _learn(self, rows: Int64Array, boxes: Float64Array, seen: Detections) -> None:
+    def _learn(self, rows: Int64Array, boxes: Float64Array, seen: Detections, size_wh: tuple[int, int] | None) -> None:
         """Take over what was seen, and give ids to tracks that have been seen often enough, best score first."""
         before = len(self._ids)
         old, new = np.flatnonzero((rows >= 0) & (rows < before)), np.flatnonzero(rows >= before)
@@ -125,31 +122,30 @@ class Tracker:
         at = rows[tracked]
         lost = self._in_sight.copy()
         lost[at] = False
-        self._motion.glide(np.flatnonzero(lost))
+        self._motion.glide(np.flatnonzero(lost), size_wh)
+        back = np.flatnonzero(lost & self._resting.standing)
+        self._motion.place(back, self._resting.boxes_xyxy[back])
         self._in_sight[:] = False
         self._in_sight[at] = True
         self._seen_s[at] = self._now_s
         self._scores[at] = seen.scores[tracked]
         self._sightings[at] += 1
-        self._rest(at, boxes[tracked])
+        strong = tracked[self._strong(seen)[tracked]]
+        self._resting.note(rows[strong], boxes[strong], self._now_s)
         named = rows[np.flatnonzero(rows >= 0)]
         named = named[(self._ids[named] < 0) & (self._sightings[named] >= self.rule.sightings)]
         self._ids[named] = np.arange(self._next_id, self._next_id + len(named))
         self._next_id += len(named)
 
-    def _rest(self, at: Int64Array, boxes: Float64Array) -> None:
-        """Note where objects have been staying, and since when."""
-        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-        sizes = (boxes[:, 2:] - boxes[:, :2]).mean(axis=1)
-        moved = np.linalg.norm(centres - self._rest_xy[at], axis=1) > STANDS_WITHIN * sizes
-        self._rest_xy[at[moved]], self._rest_s[at[moved]] = centres[moved], self._now_s
+    def _strong(self, seen: Detections) -> BoolArray:
+        return np.asarray(seen.scores >= self._start_scores[seen.class_ids])
 
     def _vote(self, rows: Int64Array, seen: Detections) -> None:
         """Count what each detection says about the class of its track."""
         voters = np.flatnonzero(rows >= 0)
         np.add.at(self._votes, (rows[voters], seen.class_ids[voters]), seen.scores[voters])
 
-    def _told(self, rows: Int64Array, seen: Detections) -> Detections:
+    def _told(self, rows: Int64Array, seen: Detections, size_wh: tuple[int, int] | None) -> Detections:
         """The detections with what the tracks know, and boxes for those that can't be seen for a moment."""
         tracked = np.flatnonzero(rows >= 0)
         ids, classes = np.full(len(seen), -1, np.int64), seen.class_ids.copy()
@@ -158,11 +154,15 @@ class Tracker:
         named = ids >= 0
         classes[named] = voted[rows[named]]
         hidden = np.flatnonzero((self._ids >= 0) & ~self._in_sight & (self._now_s - self._seen_s <= self.rule.bridge_s))
+        bridged = self._motion.boxes_xyxy[hidden].astype(np.float32)
+        if size_wh is not None:
+            bridged = np.clip(bridged, 0, np.array((*size_wh, *size_wh), np.float32))
+            inside = (bridged[:, 2:] - bridged[:, :2]).min(axis=1, initial=np.inf) >= 1
+            hidden, bridged = hidden[inside], bridged[inside]
         if not len(hidden):
             return replace(seen, track_ids=ids, class_ids=classes)
         scores = np.concatenate((seen.scores, self._scores[hidden]))
         order = np.argsort(-scores, kind="stable")
-        bridged = self._motion.boxes_xyxy[hidden].astype(np.float32)
         return replace(
             seen,
             boxes_xyxy=np.concatenate((seen.boxes_xyxy, bridged))[order],
@@ -176,6 +176,7 @@ class Tracker:
         """Rows for new tracks."""
         n = len(boxes)
         self._motion.add(boxes)
+        self._resting.add(boxes, self._now_s)
         self._trails.add(n)
         self._ids = np.concatenate((self._ids, np.full(n, -1, np.int64)))
         self._sightings = np.concatenate((self._sightings, np.zeros(n, np.int64)))
@@ -183,15 +184,13 @@ class Tracker:
         self._seen_s = np.concatenate((self._seen_s, np.full(n, self._now_s)))
         self._scores = np.concatenate((self._scores, np.zeros(n, np.float32)))
         self._votes = np.concatenate((self._votes, np.zeros((n, self._votes.shape[1]))))
-        self._rest_xy = np.concatenate((self._rest_xy, np.full((n, 2), np.inf)))
-        self._rest_s = np.concatenate((self._rest_s, np.full(n, self._now_s)))
 
     def _keep(self, mask: BoolArray) -> None:
         """Forget the other tracks."""
         if mask.all():
             return
         self._motion.keep(mask)
+        self._resting.keep(mask)
         self._trails.keep(mask)
         self._ids, self._sightings, self._in_sight = self._ids[mask], self._sightings[mask], self._in_sight[mask]
         self._seen_s, self._scores, self._votes = self._seen_s[mask], self._scores[mask], self._votes[mask]
-        self._rest_xy, self._rest_s = self._rest_xy[mask], self._rest_s[mask]

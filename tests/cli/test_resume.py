@@ -168,3 +168,23 @@ def test_a_run_without_video_goes_on(streamdet: Streamdet, stopped: tuple[str, .
     report = json.loads(Path("run.json").read_text())
     assert report["frames"]["detected"] == 50
     assert report["stages"]["network"]["frames"] == 40
+
+
+def test_events_are_told_once(streamdet: Streamdet, clip: Path, model_file: Path) -> None:
+    Path("events.toml").write_text('folder = "ev"\nsnapshot = false\n[rule.gate]\nline = "gate"\n')
+    arguments = ("run", clip, "--model", model_file, "--no-video", "--jsonl", "a.jsonl", *PLACES)
+    done = streamdet(*arguments, "--events", "events.toml")
+    assert done.exit_code == 0, done.err
+    events = [line for line in events_of("ev") if line["type"] == "event"]
+    assert len(events) > 3
+    lines = Path("a.jsonl").read_bytes().splitlines(keepends=True)
+    Path("a.jsonl").write_bytes(b"".join(lines[:26]))  # killed half way, a moment after it had told of more
+    done = streamdet(*arguments, "--events", "events.toml", "--resume")
+    assert done.exit_code == 0, done.err
+    assert Path("a.jsonl").read_bytes() == b"".join(lines)
+    assert [line for line in events_of("ev") if line["type"] == "event"] == events
+
+
+def events_of(folder: str) -> list[dict[str, object]]:
+    journal = sorted(Path(folder).glob("events-*.jsonl"))
+    return [json.loads(line) for path in journal for line in path.read_text().splitlines()]

@@ -127,8 +127,9 @@ class Places:
 
     def _see(self, tracked: Detections, time_s: float) -> Seen:
         """The tracked objects, and where they stand."""
-        rows, new = self._roster.update(tracked.track_ids, tracked.class_ids, time_s)
-        boxes, certain = tracked.boxes_xyxy.astype(np.float64), ~tracked.bridged
+        scores = tracked.scores.astype(np.float64)
+        rows, new, clear = self._roster.update(tracked.track_ids, tracked.class_ids, scores, time_s)
+        boxes, certain = tracked.boxes_xyxy.astype(np.float64), ~tracked.bridged & clear
         anchors = self._anchors(boxes)
         bottoms, hidden = self._standing.update(rows, new, boxes, certain, time_s)
         if self.rules.anchor == "bottom":

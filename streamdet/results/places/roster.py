@@ -19,12 +19,16 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 FORGET_S = 5.0
 """Seconds after which an object that isn't seen any more counts as gone."""
+CLEAR_SHARE = 0.5
+"""An object whose score is a smaller share of the best that it lately had is about to be lost, or lost already."""
+BEST_S = 30.0
+"""Time constant in which the best score is forgotten: light changes."""
 BAND_SHARE = 0.1
 """How far an object must be beyond a border to be there for sure: this share of its box's shorter side."""
 LEAST_BAND_PX = 1.0
 MOVED_SHARE = 0.05
 """How far an edge of a box must have gone to count as moved, as a share of the box's side."""
-HOLD_S = 1.0
+HIDDEN_S = 1.0
 """How long an object that may be partly hidden must be beyond a border to be there for sure."""
 _FIRST_ROWS = 64
 
@@ -42,7 +46,7 @@ class Seen:
     class_ids: Ints
     """(N,)."""
     certain: Bools
-    """(N,) False: not seen, put there by the tracker."""
+    """(N,) False: put there by the tracker, or seen much less clearly than before: it stays where it was."""
     hidden: Bools
     """(N,) True: something may hide a part of it."""
     new: Bools
@@ -54,8 +58,8 @@ class Roster:
     """Gives each track id a row in arrays that grow when needed.
 
     Attributes:
-        ids, first_s, seen_s, class_ids: (S,) of each row: track id (-1 = free row), when first and last seen, class
-            when last seen.
+        ids, first_s, seen_s, class_ids, best_scores: (S,) of each row: track id (-1 = free row), when first and last
+            seen, class when last seen, best score lately.
     """
 
     def __init__(self) -> None:
@@ -63,6 +67,7 @@ class Roster:
         self.ids = np.full(_FIRST_ROWS, -1, np.int64)
         self.seen_s = np.zeros(_FIRST_ROWS)
         self.class_ids = np.zeros(_FIRST_ROWS, np.int64)
+        self.best_scores = np.zeros(_FIRST_ROWS)
         self.first_s = np.zeros(_FIRST_ROWS)
 
     def gone(self, time_s: float) -> Ints:
@@ -75,8 +80,8 @@ class Roster:
             del self._rows[track_id]
         self.ids[rows] = -1
 
-    def update(self, track_ids: Ints, class_ids: Ints, time_s: float) -> tuple[Ints, Bools]:
-        """Take in who is seen; (N,) the row of each, and (N,) whether it is new."""
+    def update(self, track_ids: Ints, class_ids: Ints, scores: Floats, time_s: float) -> tuple[Ints, Bools, Bools]:
+        """Take in who is seen; (N,) the row of each, whether it is new, and whether it is seen as clearly as ever."""
         ids = track_ids.tolist()
         unknown = [track_id for track_id in ids if track_id not in self._rows]
         if unknown:
@@ -87,14 +92,16 @@ class Roster:
             self._rows.update(zip(unknown, free, strict=False))
         rows = np.array([self._rows[track_id] for track_id in ids], np.int64)
         new = self.ids[rows] != track_ids
+        keep = np.exp((self.seen_s[rows] - time_s) / BEST_S)
+        best = np.where(new, scores, np.maximum(scores, self.best_scores[rows] * keep))
         self.ids[rows], self.seen_s[rows], self.class_ids[rows] = track_ids, time_s, class_ids
-        self.first_s[rows[new]] = time_s
-        return rows, new
+        self.best_scores[rows], self.first_s[rows[new]] = best, time_s
+        return rows, new, scores >= CLEAR_SHARE * best
 
     def _grow(self, size: int) -> None:
         self.ids = grown(self.ids, size, -1)
         self.seen_s, self.first_s = grown(self.seen_s, size), grown(self.first_s, size)
-        self.class_ids = grown(self.class_ids, size)
+        self.class_ids, self.best_scores = grown(self.class_ids, size), grown(self.best_scores, size)
 
 
 class Sides:
@@ -109,7 +116,9 @@ class Sides:
         turn_s, turn_xy: (P, S), (P, S, 2) when and where the anchor passed the border itself the last time.
     """
 
-    def __init__(self, borders: int) -> None:
+    def __init__(self, borders: int, hold_s: float = 0.0) -> None:
+        """`hold_s`: how long an object must be beyond a border to be there for sure."""
+        self._hold_s = hold_s
         self.side = np.zeros((borders, _FIRST_ROWS), np.int8)
         self.turn_s = np.zeros((borders, _FIRST_ROWS))
         self.turn_xy = np.zeros((borders, _FIRST_ROWS, 2))
@@ -142,7 +151,8 @@ class Sides:
             if moved and np.isnan(self._changing_s[border, row]):
                 self._changing_s[border, row] = seen.time_s
             since_s = self._changing_s[border, row]
-            changed[border, place] = moved and (not seen.hidden[place] or seen.time_s - since_s >= HOLD_S)
+            hold_s = HIDDEN_S if seen.hidden[place] else self._hold_s
+            changed[border, place] = moved and seen.time_s - since_s >= hold_s
         borders, places = np.nonzero(known | changed | (sure & (before == now)))
         rows = seen.rows[places]
         self.side[borders, rows] = now[borders, places]

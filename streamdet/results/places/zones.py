@@ -13,6 +13,8 @@ from streamdet.results.places.roster import BAND_SHARE, Ints, Roster, Seen, Side
 from streamdet.results.places.rules import ZoneRule, in_pixels
 from streamdet.scene import Happening, ZoneState
 
+HOLD_S = 0.25
+"""How long an object must be on the other side of a zone's edge: things stand right at it, and boxes tremble."""
 START_S = 1.0
 """Objects that are first seen within this time after the start were there before."""
 
@@ -30,7 +32,7 @@ class Zones:
         corners = [in_pixels(rule.polygon_xy, size_wh) for rule in rules]
         self._corners = [polygon.astype(np.float32) for polygon in corners]
         self._polygons = Polygons(corners, size_wh)
-        self._sides = Sides(len(rules))
+        self._sides = Sides(len(rules), HOLD_S)
         self._since_s = np.zeros((len(rules), 0))
         self._way_m = np.zeros((len(rules), 0))
         self._comes = np.zeros((len(rules), 0), np.bool_)  # from outside the picture, but has not moved yet

@@ -13,7 +13,8 @@ from tests.events import servers
 from tests.live_servers import rtsp
 
 SHARED = Path(__file__).parents[2] / "shared"
-FOREIGN_THREADS = ("QueueFeederThread",)  # multiprocessing's, of torch's data loader: a daemon that ends on its own
+# multiprocessing's, of torch's data loader, and tqdm's, of torch's export: daemons that end on their own
+FOREIGN_THREADS = ("QueueFeederThread", "tqdm_monitor")
 THREADS_END_WITHIN_S = 3.0
 
 

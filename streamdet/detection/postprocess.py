@@ -92,7 +92,7 @@ def _one_image(
 
 
 def _best(logits: Tensor, rule: PostprocessRule, least: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The best scores above the threshold of a level's (R, K), as float32, and their places in the flat level.
+    """The best scores above the threshold of a level's (R, K), as float32, and their places in the flat level, ascending.
 
     Comparing logits spares a sigmoid over all R * K of them; few blocks of them hold any that is large enough.
     """
@@ -112,8 +112,10 @@ def _best(logits: Tensor, rule: PostprocessRule, least: Tensor | None) -> tuple[
     if least is not None:
         good &= scores > least[places % logits.shape[-1]]
     places, scores = places[good], scores[good]
-    best, order = scores.topk(min(rule.top_k, len(scores)))
-    return best, places[order]
+    # In the order of their anchors: equal scores (half precision has many) then come in the same order, and cover each
+    # other in the same order, whatever the threshold lets in besides.
+    best = scores.topk(min(rule.top_k, len(scores)), sorted=False).indices.sort().values
+    return scores[best], places[best]
 
 
 def _nms_per_class(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from streamdet.detection.checkpoint import Model
 from streamdet.detection.engines.making import folded
-from streamdet.detection.engines.openvino import has_openvino, quantized_path, save, translated
+from streamdet.detection.engines.openvino import has_openvino, quantized_path, save, silence_telemetry, translated
 from streamdet.errors import UsageError
 
 FEWEST_PICTURES = 10
@@ -38,6 +40,7 @@ def quantize(
     check_int8()
     if len(pictures) < FEWEST_PICTURES:
         raise UsageError(f"{len(pictures)} pictures are too few to calibrate INT8 on; give {FEWEST_PICTURES} at least")
+    silence_telemetry()
     import nncf
     import openvino
 
@@ -52,13 +55,14 @@ def quantize(
     shapes = {tuple(picture.shape) for picture in pictures}
     if len(shapes) == 1:
         network.reshape(list(shapes.pop()))  # calibrating is faster where the size is known
-    made = nncf.quantize(
-        network,
-        nncf.Dataset(list(pictures), given),
-        subset_size=len(pictures),
-        preset=nncf.QuantizationPreset.MIXED,
-        target_device=nncf.TargetDevice.CPU,
-    )
+    with redirect_stdout(io.StringIO()):  # bars of its own would stand amid what we print
+        made = nncf.quantize(
+            network,
+            nncf.Dataset(list(pictures), given),
+            subset_size=len(pictures),
+            preset=nncf.QuantizationPreset.MIXED,
+            target_device=nncf.TargetDevice.CPU,
+        )
     made.reshape([1, 3, -1, -1])
     path = quantized_path(model.sha256, cache_dir)
     save(made, path)

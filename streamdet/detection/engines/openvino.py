@@ -6,6 +6,7 @@ A model is translated once, for pictures of any size, and kept in the cache fold
 from __future__ import annotations
 
 import importlib.util
+import sys
 import tempfile
 import warnings
 from importlib.metadata import PackageNotFoundError, version
@@ -41,6 +42,14 @@ def openvino_version() -> str:
         return "unknown"
 
 
+def silence_telemetry() -> None:
+    """Keep OpenVINO's and NNCF's Python parts from telling their makers of each use, which they do unasked.
+
+    To be called before they are imported: without this package they send nothing.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+
 def check_openvino(device: torch.device, dtype: torch.dtype) -> None:
     """Raises UsageError where OpenVINO is missing, or can't do what is asked for."""
     if not has_openvino():
@@ -59,6 +68,7 @@ class OpenVinoEngine:
 
     def __init__(self, path: Path, num_classes: int, dtype: torch.dtype, *, int8: bool = False) -> None:
         """`path`: what `translated` or `quantized_path` gave. `dtype`: of what is not computed in INT8."""
+        silence_telemetry()
         import openvino
 
         self.name = "openvino-int8" if int8 else "openvino"
@@ -171,6 +181,7 @@ def save(translated_network: Any, path: Path) -> None:
 
 
 def _translate(network: RetinaNet) -> Any:
+    silence_telemetry()
     import openvino
 
     example = torch.zeros(1, 3, 256, 384)  # sides that P7 has more than one cell of, and that differ

@@ -32,6 +32,9 @@ $(STAMP): pyproject.toml
 	@echo "Making $(VENV) (PyTorch is large: a few minutes)"
 	@"$(PYTHON)" -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@# What our tracking is compared with. Without what they ask for: their opencv-python would overwrite the headless one.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	    trackers==2.6.1 supervision==0.31.2 trackeval==1.3.0
 	@touch $@
 
 demo: venv

@@ -7,20 +7,23 @@ import numpy.typing as npt
 
 from streamdet.types import BoolArray, Float32Array, Int64Array
 
+LASTS_S = 3.0
+"""Length of a trail in time."""
 POINTS = 30
-"""Most points of a trail."""
+"""Most points of it."""
 STEP_S = 0.1
 """Seconds between two points that are kept; the newest point is always where the object is now."""
 
 
 class Trails:
-    """The last three seconds of T tracks, as bottom centres of their boxes."""
+    """The last seconds of T tracks, as bottom centres of their boxes."""
 
     def __init__(self) -> None:
         self._points: Float32Array = np.zeros((0, POINTS, 2), np.float32)
         """(T, POINTS, 2) px, newest last; the end of each row is filled."""
         self._filled: Int64Array = np.zeros(0, np.int64)
-        self._kept_s = -np.inf
+        self._times_s = np.full(POINTS, -np.inf)
+        """Of the points of all tracks."""
 
     def add(self, count: int) -> None:
         """New tracks without a trail, behind the others."""
@@ -33,9 +36,10 @@ class Trails:
 
     def note(self, boxes_xyxy: npt.NDArray[np.float64], time_s: float) -> None:
         """All T tracks are at these (T, 4) boxes now."""
-        step = time_s - self._kept_s >= STEP_S - 1e-6
+        step = self._times_s[-1] >= self._times_s[-2] + STEP_S - 1e-6  # the newest point is worth keeping
         if step:
-            self._kept_s = time_s
+            self._times_s[:-1] = self._times_s[1:]
+        self._times_s[-1] = time_s
         # A new array each time: trails that were handed out stay as they were.
         self._points = (
             np.concatenate((self._points[:, 1:], self._points[:, -1:]), axis=1) if step else self._points.copy()
@@ -46,4 +50,5 @@ class Trails:
 
     def of(self, rows: Int64Array) -> list[Float32Array]:
         """The trail of each of these tracks: (M, 2) px, oldest first."""
-        return [self._points[row, POINTS - self._filled[row] :] for row in rows]
+        oldest = int(np.searchsorted(self._times_s, self._times_s[-1] - LASTS_S - 1e-6))
+        return [self._points[row, max(oldest, POINTS - int(self._filled[row])) :] for row in rows]

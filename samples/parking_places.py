@@ -54,7 +54,7 @@ class Site:
         }
         zones = {
             "front": rectangle(-10.0, first - 2.95, 12.0, first + 2.3),
-            "back": rectangle(-14.0, second - 2.9, 12.0, second + 2.0),
+            "back": rectangle(-14.0, second - 2.9, 8.0, second + 2.0),
         }
         return cls(scene, camera, lines, zones, _bays(scene, camera))
 

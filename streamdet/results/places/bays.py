@@ -114,7 +114,7 @@ class Bays:
     def _park(self, shown: Detections) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """(B,) the place in `shown` of the vehicle in each bay, -1 for none, and (B,) whether nobody can see that."""
         boxes = shown.boxes_xyxy.astype(np.float64)
-        shared = _intersections(self._boxes, boxes)
+        shared = intersections(self._boxes, boxes)
         areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         own = (self._boxes[:, 2] - self._boxes[:, 0]) * (self._boxes[:, 3] - self._boxes[:, 1])
         overlaps = shared / np.maximum(own[:, None] + areas - shared, 1e-9)
@@ -181,9 +181,12 @@ def _box_of(rule: BayRule, corners: npt.NDArray[np.float32], size_wh: tuple[int,
     return np.array(rule.box_xyxy) * (np.array(size_wh * 2) if is_fraction(rule.polygon_xy) else 1)
 
 
-def _intersections(one_xyxy: Floats, other_xyxy: Floats) -> Floats:
+def intersections(one_xyxy: Floats, other_xyxy: Floats) -> Floats:
     """(B, V) square pixels that boxes share."""
-    low = np.maximum(one_xyxy[:, None, :2], other_xyxy[None, :, :2])
-    high = np.minimum(one_xyxy[:, None, 2:], other_xyxy[None, :, 2:])
-    shared: Floats = np.clip(high - low, 0, None).prod(2)
+    width, height = (
+        np.minimum(one_xyxy[:, None, side + 2], other_xyxy[:, side + 2])
+        - np.maximum(one_xyxy[:, None, side], other_xyxy[:, side])
+        for side in (0, 1)
+    )
+    shared: Floats = np.maximum(width, 0) * np.maximum(height, 0)
     return shared

@@ -33,17 +33,16 @@ class Polygons:
 
     def distances(self, points_xy: Floats) -> Floats:
         """(P, N) pixels from each point to the nearest edge: positive inside, negative outside."""
-        points = np.clip(points_xy, 0.5, self._size - 0.5)
-        to = points[None] - self._starts[:, None]  # (E, N, 2)
-        share = (to * self._ways[:, None]).sum(2) * self._scale[:, None]
-        off = to - np.clip(share, 0, 1)[..., None] * self._ways[:, None]
-        square = (off**2).sum(2)
+        x, y = np.clip(points_xy, 0.5, self._size - 0.5).T
+        start_x, start_y = self._starts[:, 0, None], self._starts[:, 1, None]
+        way_x, way_y = self._ways[:, 0, None], self._ways[:, 1, None]
+        to_x, to_y = x - start_x, y - start_y  # (E, N)
+        share = np.clip((to_x * way_x + to_y * way_y) * self._scale[:, None], 0, 1)
+        square = (to_x - share * way_x) ** 2 + (to_y - share * way_y) ** 2
         square[self._open] = np.inf
-        start_y, end_y = self._starts[:, 1, None], (self._starts + self._ways)[:, 1, None]
-        spans = (start_y > points[:, 1]) != (end_y > points[:, 1])
+        spans = (start_y > y) != (start_y + way_y > y)
         # The edge lies to the right of the point: even-odd rule.
-        side = to[..., 0] * self._ways[:, 1, None] - to[..., 1] * self._ways[:, 0, None]
-        right = np.where(self._ways[:, 1, None] > 0, side < 0, side > 0)
+        right = (to_x * way_y < to_y * way_x) == (way_y > 0)
         inside = np.add.reduceat(spans & right, self._firsts, axis=0, dtype=np.int64) % 2 == 1
         distance = np.sqrt(np.minimum.reduceat(square, self._firsts, axis=0))
         distance = np.minimum(distance, float(self._size.sum()))

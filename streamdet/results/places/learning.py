@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamdet.results.places.bays import VEHICLES, best_pairs
+from streamdet.results.places.bays import VEHICLES, best_pairs, intersections
 from streamdet.results.places.geometry import Floats
 from streamdet.results.places.rules import BayRule
 from streamdet.types import Detections
@@ -111,9 +111,7 @@ def row_name(row: int) -> str:
 
 def overlaps(one_xyxy: Floats, other_xyxy: Floats) -> Floats:
     """(C, V) intersection over union of boxes (C, 4) and (V, 4)."""
-    low = np.maximum(one_xyxy[:, None, :2], other_xyxy[None, :, :2])
-    high = np.minimum(one_xyxy[:, None, 2:], other_xyxy[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(2)
+    shared = intersections(one_xyxy, other_xyxy)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (one_xyxy, other_xyxy)]
     ious: Floats = shared / np.maximum(areas[0][:, None] + areas[1] - shared, 1e-9)
     return ious

@@ -86,6 +86,19 @@ def test_bridged_boxes_never_cross_and_the_next_real_one_does() -> None:
     assert happenings[0].began_s == pytest.approx(0.3 + 0.7 * 20 / 70)  # on the straight way between the two sights
 
 
+def test_a_track_that_gets_weak_and_drifts_away_did_not_cross() -> None:
+    places = Places([parse_line(GATE)])
+    walk(places, [seen(standing(200, 170), scores=[0.9])] * 10)
+    scene, _ = walk(places, [seen(standing(200, y), scores=[0.3]) for y in range(170, 260, 10)], 1.0)
+    assert scene.lines[0].in_counts == {}
+    # it was there after all, as is seen when it is clear again
+    scene, _ = walk(places, [seen(standing(200, 260), scores=[0.8])], 2.0)
+    assert scene.lines[0].in_counts == {"car": 1}
+    # who is weak from the beginning is as clear as ever
+    scene, _ = walk(Places([parse_line(GATE)]), [seen(standing(200, y), scores=[0.3]) for y in range(150, 260, 10)])
+    assert scene.lines[0].in_counts == {"car": 1}
+
+
 def test_only_the_asked_classes_count_and_objects_without_a_track_do_not() -> None:
     rule = LineRule("gate", ((100, 200), (300, 200)), ("person",))
     way = range(150, 260, 10)

@@ -175,6 +175,8 @@ class Tracker:
     def _add(self, boxes: Float64Array) -> None:
         """Rows for new tracks."""
         n = len(boxes)
+        if not n:
+            return
         self._motion.add(boxes)
         self._resting.add(boxes, self._now_s)
         self._trails.add(n)

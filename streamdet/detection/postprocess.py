@@ -92,7 +92,7 @@ def _one_image(
 
 
 def _best(logits: Tensor, rule: PostprocessRule, least: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The best scores above the threshold of a level's (R, K), as float32, and their places in the flat level, ascending.
+    """The best scores above the threshold of a level's (R, K), as float32, and their places in it when flat, ascending.
 
     Comparing logits spares a sigmoid over all R * K of them; few blocks of them hold any that is large enough.
     """
@@ -107,7 +107,8 @@ def _best(logits: Tensor, rule: PostprocessRule, least: Tensor | None) -> tuple[
     inside = (whole[promising] > limit).nonzero()
     rest = (flat[blocks * SCAN_BLOCK :] > limit).nonzero().squeeze(1) + blocks * SCAN_BLOCK
     places = torch.cat((promising[inside[:, 0]] * SCAN_BLOCK + inside[:, 1], rest))
-    scores = flat[places].float().sigmoid()
+    # by way of float64: in float32 the last digit depends on a logit's place among the others, and equals would differ
+    scores = flat[places].double().sigmoid().float()
     good = scores > rule.score_threshold
     if least is not None:
         good &= scores > least[places % logits.shape[-1]]

@@ -61,7 +61,7 @@ class Analysis:
     def __call__(self, detected: DetectedFrame) -> DetectedFrame:
         """The frame with its detections as they will be written, those that are shown, and its scene."""
         time_s, size_wh = clock_s(detected.frame), (detected.frame.width, detected.frame.height)
-        detections = as_written(detected.detections)
+        detections = in_order(as_written(detected.detections))
         seen_class_ids: Int64Array | None = None
         if self._tracker is None:
             shown: BoolArray = detections.scores >= self._shown_from[detections.class_ids]
@@ -109,6 +109,18 @@ def as_written(detections: Detections) -> Detections:
         boxes_xyxy=np.round(detections.boxes_xyxy.astype(np.float64), BOX_DECIMALS).astype(np.float32),
         scores=np.round(detections.scores.astype(np.float64), SCORE_DECIMALS).astype(np.float32),
     )
+
+
+def in_order(detections: Detections) -> Detections:
+    """`detections` with equal scores in the order of their boxes.
+
+    A detector may give them in any order, and another one when it is asked for weaker objects, too; the order decides
+    which box lies on top, and which track takes which box.
+    """
+    if len(detections) < 2 or bool(np.all(np.diff(detections.scores) < 0)):
+        return detections
+    edges = detections.boxes_xyxy.T[::-1]
+    return detections[np.lexsort((detections.class_ids, *edges, -detections.scores))]
 
 
 def clock_s(frame: Frame) -> float:

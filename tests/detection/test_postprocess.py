@@ -130,3 +130,17 @@ def test_boxes_are_cut_at_the_picture_not_at_its_padding() -> None:
     limits: Tensor = found.boxes.amax(dim=0)
     assert limits[2:].tolist() == [WIDTH, HEIGHT]
     assert float(found.boxes.min()) == 0
+
+
+def test_a_lower_threshold_changes_nothing_above_the_higher_one() -> None:
+    heads = random_heads(5, dtype=torch.bfloat16)  # with many equal scores
+    high, low = (
+        postprocess(heads, ANCHORS, HEIGHT, WIDTH, PostprocessRule(score_threshold=least, max_detections=10_000))[0]
+        for least in (0.3, 0.05)
+    )
+    count = len(high.scores)
+    assert 10 < count < len(low.scores)
+    assert len(high.scores.unique()) < count
+    assert torch.equal(low.scores[:count], high.scores)
+    assert torch.equal(low.boxes[:count], high.boxes)
+    assert torch.equal(low.class_ids[:count], high.class_ids)

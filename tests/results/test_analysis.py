@@ -6,7 +6,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from streamdet.results.analysis import Analysis, as_written, clock_s
+from streamdet.results.analysis import Analysis, as_written, clock_s, in_order
 from streamdet.scene import Scene, ZoneState
 from streamdet.types import DetectedFrame, Detections, Float32Array, Frame
 
@@ -125,3 +125,12 @@ def test_rounding_twice_changes_nothing() -> None:
 def test_live_frames_are_timed_by_their_arrival() -> None:
     assert clock_s(framed(found()).frame) == 0.25
     assert clock_s(framed(found(), utc_s=1.8e9).frame) == 7.0
+
+
+def test_equal_scores_come_in_one_order() -> None:
+    boxes = np.array([[9, 0, 20, 9], [1, 5, 20, 9], [1, 0, 20, 9], [3, 0, 20, 9]], np.float32)
+    scores = np.array([0.9, 0.5, 0.5, 0.5], np.float32)
+    expected = [[9, 0], [1, 0], [1, 5], [3, 0]]
+    for order in ([0, 1, 2, 3], [0, 3, 2, 1], [0, 2, 3, 1]):
+        found = in_order(Detections(boxes[order], scores, np.zeros(4, np.int64), ("car",)))
+        assert found.boxes_xyxy[:, :2].tolist() == expected

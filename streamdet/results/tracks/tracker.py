@@ -141,8 +141,8 @@ class Tracker:
         return np.asarray(seen.scores >= self._start_scores[seen.class_ids])
 
     def _vote(self, rows: Int64Array, seen: Detections) -> None:
-        """Count what each detection says about the class of its track."""
-        voters = np.flatnonzero(rows >= 0)
+        """Count what each detection says about the class of its track; what is kept for later only has no vote."""
+        voters = np.flatnonzero((rows >= 0) & (seen.scores >= self.rule.low_score))
         np.add.at(self._votes, (rows[voters], seen.class_ids[voters]), seen.scores[voters])
 
     def _told(self, rows: Int64Array, seen: Detections, size_wh: tuple[int, int] | None) -> Detections:

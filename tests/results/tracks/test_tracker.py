@@ -247,3 +247,20 @@ def test_nothing_seen_is_nothing_told() -> None:
     tracker = Tracker(TrackRule(), NAMES)
     assert len(tracker.update(Detections.empty(NAMES), 0.0)) == 0
     assert tracker.trails == {}
+
+
+def test_what_is_too_weak_to_go_on_with_a_track_changes_nothing() -> None:
+    least = TrackRule().low_score
+
+    def frames(*, weak: bool) -> Iterator[tuple[float, Detections]]:
+        dice = np.random.default_rng(0)
+        for i in range(30):
+            shaken = float(dice.uniform(0, 3))
+            car = (10 + 4 * i + shaken, 20, 0.45, "car" if i % 2 else "truck")
+            others = [(10 + 4 * i, 20, least - 0.01, "truck"), (11 + 4 * i, 21, least - 0.02, "person")] * weak
+            yield i / FPS, seen(car, *others)
+
+    for alone, among in zip(tracked(frames(weak=False)), tracked(frames(weak=True)), strict=True):
+        strong = among.scores >= least
+        assert among.track_ids[strong].tolist() == alone.track_ids.tolist()
+        assert among.class_ids[strong].tolist() == alone.class_ids.tolist()

@@ -113,10 +113,22 @@ def _best(logits: Tensor, rule: PostprocessRule, least: Tensor | None) -> tuple[
     if least is not None:
         good &= scores > least[places % logits.shape[-1]]
     places, scores = places[good], scores[good]
-    # In the order of their anchors: equal scores (half precision has many) then come in the same order, and cover each
-    # other in the same order, whatever the threshold lets in besides.
-    best = scores.topk(min(rule.top_k, len(scores)), sorted=False).indices.sort().values
+    best = _top(scores, rule.top_k)
     return scores[best], places[best]
+
+
+def _top(scores: Tensor, k: int) -> Tensor:
+    """Places of the best `k` scores, ascending; of equal ones at the limit the first.
+
+    Half precision has many equal scores. In this order the same ones come, and cover each other, whatever a lower
+    threshold lets in besides.
+    """
+    if len(scores) <= k:
+        return torch.arange(len(scores), device=scores.device)
+    least = scores.topk(k, sorted=False).values.min()
+    above = (scores > least).nonzero().squeeze(1)
+    equal = (scores == least).nonzero().squeeze(1)[: k - len(above)]
+    return torch.cat((above, equal)).sort().values
 
 
 def _nms_per_class(

@@ -114,7 +114,7 @@ def test_the_threshold_is_exact_in_every_number_format(dtype: torch.dtype, thres
     for logit in neighbours:
         heads = one_candidate(9 * 40, logit=float(logit), dtype=dtype)
         (found,) = postprocess(heads, ANCHORS, HEIGHT, WIDTH, PostprocessRule(threshold))
-        assert len(found.scores) == int(logit.float().sigmoid() > threshold)
+        assert len(found.scores) == int(logit.double().sigmoid().float() > threshold)
 
 
 def test_logits_that_are_no_numbers_are_no_objects() -> None:
@@ -132,10 +132,13 @@ def test_boxes_are_cut_at_the_picture_not_at_its_padding() -> None:
     assert float(found.boxes.min()) == 0
 
 
-def test_a_lower_threshold_changes_nothing_above_the_higher_one() -> None:
+@pytest.mark.parametrize("top_k", [1000, 300, 211])
+def test_a_lower_threshold_changes_nothing_above_the_higher_one(top_k: int) -> None:
     heads = random_heads(5, dtype=torch.bfloat16)  # with many equal scores
     high, low = (
-        postprocess(heads, ANCHORS, HEIGHT, WIDTH, PostprocessRule(score_threshold=least, max_detections=10_000))[0]
+        postprocess(
+            heads, ANCHORS, HEIGHT, WIDTH, PostprocessRule(score_threshold=least, top_k=top_k, max_detections=10_000)
+        )[0]
         for least in (0.3, 0.05)
     )
     count = len(high.scores)

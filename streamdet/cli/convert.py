@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamdet.errors import UsageError
-from streamdet.options import parse_classes
+from streamdet.options import OTHERS, parse_classes
 from streamdet.report import EXIT_COMPLETE, EXIT_PARTIAL
 
 if TYPE_CHECKING:
@@ -61,7 +61,10 @@ def convert(
         str | None, typer.Option(help="Names of all classes, in order, where the input tells none.", metavar="NAMES")
     ] = None,
     conf: Annotated[
-        float | None, typer.Option(help="All boxes from this score on, and no others.", metavar="SCORE")
+        str | None,
+        typer.Option(
+            help="All boxes from this score on, and no others: 0.4, or by class: person=0.6,car=0.4.", metavar="SCORE"
+        ),
     ] = None,
     classes: Annotated[str | None, typer.Option(help="Only these, such as car,person.", metavar="NAMES")] = None,
     stream: Annotated[str | None, typer.Option(help="Only this camera's frames.", metavar="NAME")] = None,
@@ -72,17 +75,16 @@ def convert(
     Exit codes: 0 done, 1 failed, 2 usage, 5 the detections cover only part of their source.
     """
     from streamdet.cli.convert_files import classes_of, open_lines, open_writer, told_frames
+    from streamdet.cli.run_parsing import parse_conf
     from streamdet.results.exchange.forms import form_of
 
-    if conf is not None and not 0 <= conf <= 1:
-        raise UsageError(f"--conf is {conf:g}; give a score from 0 to 1, such as 0.4")
     source_form, form = form_of(detections, "another name"), _asked_form(out, to)
     _check_out(out, detections, form, overwrite=overwrite)
     tally = Tally()
     with contextlib.ExitStack() as stack:
         told = None if frames is None else stack.enter_context(told_frames(frames))
         header, lines = open_lines(detections, source_form, told, parse_classes(names))
-        choice = _Choice(form, conf, parse_classes(classes), stream, classes_of(header))
+        choice = _Choice(form, parse_conf(conf), parse_classes(classes), stream, classes_of(header))
         writer = open_writer(out, form, choice.header(header), told)
         stack.callback(writer.close)
         for line in _watched(choice.of(lines, detections, tally)):
@@ -97,22 +99,22 @@ class _Choice:
     """Which frames and boxes are wanted."""
 
     form: Form
-    conf: float | None
+    conf: Mapping[str, float]
+    """Least score by class, "*" for all others; empty: what is shown, or all where a form can tell."""
     classes: tuple[str, ...] | None
     stream: str | None
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        for name in self.classes or ():
-            if name not in self.class_names:
-                known = ", ".join(self.class_names)
-                raise UsageError(f"--classes: there is no class {name!r} in the file; it knows {known}")
+        for option, names in (("--conf", self.conf), ("--classes", self.classes or ())):
+            for name in names:
+                if name not in (*self.class_names, OTHERS):
+                    known = ", ".join(self.class_names)
+                    raise UsageError(f"{option}: there is no class {name!r} in the file; it knows {known}")
 
     def header(self, header: dict[str, object]) -> dict[str, object]:
         """The header with the least score that is left."""
-        if self.conf is None:
-            return header
-        return header | {"kept": self.conf}
+        return header | {"kept": min(self.conf.values())} if OTHERS in self.conf else header
 
     def of(self, lines: Lines, path: Path, tally: Tally) -> Iterator[FrameLine]:
         """The chosen boxes of the chosen frames. Raises UsageError where frames of several cameras would be mixed."""
@@ -146,9 +148,10 @@ class _Choice:
 
         detections = line.detections
         mask: BoolArray = np.ones(len(detections), np.bool_)
-        if self.conf is not None:
+        if self.conf:
+            least = np.array([self.conf.get(name, self.conf.get(OTHERS, 0.0)) for name in self.class_names])
             # as they are written, to four decimals: 0.4 in float32 is above 0.4
-            mask &= np.round(detections.scores.astype(np.float64), 4) >= self.conf
+            mask &= np.round(detections.scores.astype(np.float64), 4) >= least[detections.class_ids]
         elif self.form not in TELLS_WHAT_IS_SHOWN and line.shown_mask is not None:
             mask &= line.shown_mask
             tally.hidden += int((~mask).sum())

@@ -125,6 +125,9 @@ def test_scores_and_classes_are_chosen(streamdet: Streamdet) -> None:
     assert done.exit_code == 0, done.err
     chosen = [box for line in frames_of(Path("b.jsonl")) for box in line["boxes"]]  # type: ignore[attr-defined]
     assert chosen == [box for box in boxes if box["score"] >= 0.4 and box["class"] != "car"]
+    streamdet("convert", "a.jsonl", "--out", "d.jsonl", "--conf", "0.4,car=0.8")
+    chosen = [box for line in frames_of(Path("d.jsonl")) for box in line["boxes"]]  # type: ignore[attr-defined]
+    assert chosen == [box for box in boxes if box["score"] >= (0.8 if box["class"] == "car" else 0.4)]
     refused = streamdet("convert", "a.jsonl", "--out", "c.jsonl", "--classes", "pony")
     assert refused.exit_code == 2
     assert "there is no class 'pony' in the file; it knows car, person, bicycle" in refused.err

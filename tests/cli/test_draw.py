@@ -16,8 +16,8 @@ from tests.video.checking.planting import make_source
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds of blobs that drift, with sound."""
-    return make_source(tmp_path_factory.mktemp("clip") / "clip.mp4", 50, audio="aac")
+    """A good second of blobs that drift, with sound."""
+    return make_source(tmp_path_factory.mktemp("clip") / "clip.mp4", 30, audio="aac")
 
 
 def pixels(path: Path) -> list[np.ndarray]:
@@ -41,7 +41,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "places": PLACES,
     "blurred": ("--blur", "person"),
     "blurred and hidden": ("--blur", "person", "--classes", "car,bicycle"),
-    "a part, every third frame": ("--start", "0.4", "--end", "1.6", "--every", "3", "--track"),
+    "a part, every third frame": ("--start", "0.2", "--end", "1.1", "--every", "3", "--track"),
 }
 
 
@@ -78,7 +78,7 @@ def test_the_file_is_a_plain_one_and_nothing_is_replaced_unasked(
     streamdet("run", clip, "--model", model_file, "--no-video", "--jsonl", "a.jsonl")
     done = streamdet("draw", clip, "a.jsonl")
     assert done.exit_code == 0, done.err
-    assert "50 decoded · 50 drawn" in done.err
+    assert "30 decoded · 30 drawn" in done.err
     boxes = boxes_of(Path("clip.annotated.mp4"))
     assert boxes.index("moov") < boxes.index("mdat")
     assert streamdet("draw", clip, "a.jsonl").exit_code == 2
@@ -103,24 +103,24 @@ def test_weaker_objects_than_the_file_holds_are_told(streamdet: Streamdet, clip:
 def test_a_fragment_is_never_called_a_success(streamdet: Streamdet, clip: Path, model_file: Path) -> None:
     streamdet("run", clip, "--model", model_file, "--no-video", "--jsonl", "a.jsonl")
     lines = Path("a.jsonl").read_text().splitlines(keepends=True)
-    Path("killed.jsonl").write_text("".join(lines[:31]))
+    Path("killed.jsonl").write_text("".join(lines[:21]))
     done = streamdet("draw", clip, "killed.jsonl", "--out", "draw.mp4")
     assert done.exit_code == 5
     assert "partial" in done.err
-    assert "20 without a line left out" in done.err
-    assert len(times_of(Path("draw.mp4"))) == 30
+    assert "10 without a line left out" in done.err
+    assert len(times_of(Path("draw.mp4"))) == 20
 
 
 def test_other_clips_and_live_files_are_refused(streamdet: Streamdet, clip: Path, model_file: Path) -> None:
     streamdet("run", clip, "--model", model_file, "--no-video", "--jsonl", "a.jsonl")
-    make_clip(Path("other.mp4"), frames=50, rate=30)
+    make_clip(Path("other.mp4"), frames=30, rate=30)
     refused = streamdet("draw", "other.mp4", "a.jsonl", "--out", "draw.mp4")
     assert refused.exit_code == 1
     assert "a.jsonl is about another video: it has a frame at 0.040 s" in refused.err
     make_clip(Path("short.mp4"), frames=20)
     refused = streamdet("draw", "short.mp4", "a.jsonl", "--out", "short.annotated.mp4")
     assert refused.exit_code == 5
-    assert "a.jsonl has 30 more frames than the clip" in " ".join(refused.err.replace("│", " ").split())
+    assert "a.jsonl has 10 more frames than the clip" in " ".join(refused.err.replace("│", " ").split())
     line = json.loads(Path("a.jsonl").read_text().splitlines()[1]) | {"stream": "front", "session": 0, "utc_s": 1.0}
     Path("live.jsonl").write_text(Path("a.jsonl").read_text().splitlines()[0] + "\n" + json.dumps(line) + "\n")
     refused = streamdet("draw", clip, "live.jsonl", "--out", "live.mp4")
@@ -154,4 +154,4 @@ def test_no_network_is_needed(streamdet: Streamdet, clip: Path, model_file: Path
     streamdet("run", clip, "--model", model_file, "--no-video", "--jsonl", "a.jsonl", "--track")
     arguments = [str(clip), "a.jsonl", "--out", "draw.mp4", *PLACES, "--blur", "person"]
     subprocess.run([sys.executable, "-c", WITHOUT_TORCH, *arguments], check=True)
-    assert len(times_of(Path("draw.mp4"))) == 50
+    assert len(times_of(Path("draw.mp4"))) == 30

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -10,8 +9,15 @@ from pathlib import Path
 
 import av.error
 
-from streamdet.video.base import Source, SourceInfo
+from streamdet.video.base import Source
 from streamdet.video.checking.audio import check_audio
+from streamdet.video.checking.facts import (
+    colour_faults,
+    damage_faults,
+    duration_faults,
+    has_shape,
+    size_faults,
+)
 from streamdet.video.checking.faults import Fault, counted
 from streamdet.video.checking.pairs import Pair, choose_pairing, pairs_of
 from streamdet.video.checking.pictures import (
@@ -28,13 +34,6 @@ from streamdet.video.container import open_container, video_stream
 from streamdet.video.sources import open_source
 from streamdet.video.writer import start_shift
 
-UNSPECIFIED = {"color_range": 0, "color_space": 2, "color_primaries": 2, "color_trc": 2}
-COLOURS = {
-    "color_range": "range",
-    "color_space": "matrix",
-    "color_primaries": "primaries",
-    "color_trc": "transfer curve",
-}
 Tick = Callable[[int], None]
 """Told how many frames are through."""
 
@@ -94,12 +93,12 @@ def check_video(
             times_of(output),
             allowed_s=theirs.info.time_base / 2,
             is_shifted=True,
-            pictures=_has_shape(theirs.info, ours.info),
+            pictures=has_shape(theirs.info, ours.info),
             tick=tick,
         )
-        checked.faults += [*_size_faults(ours.info, theirs.info), *_colour_faults(ours.info, theirs.info)]
-        checked.faults += _damage_faults(theirs)
-        checked.faults += _duration_faults(theirs, checked)
+        checked.faults += [*size_faults(ours.info, theirs.info), *colour_faults(ours.info, theirs.info)]
+        checked.faults += damage_faults(theirs)
+        checked.faults += duration_faults(theirs, checked.found_end_s + checked.shift_s)
         checked.audio, audio_faults = check_audio(ours.info, output, Fraction(checked.shift_s))
         checked.faults += audio_faults
     return checked
@@ -250,71 +249,3 @@ def _source_notes(source: Source) -> list[str]:
     if (early := source.ended_early()) is not None:
         notes.append(f"the source itself is not whole: {early}")
     return notes
-
-
-def _damage_faults(output: Source) -> Iterator[Fault]:
-    counts = output.counts
-    if counts.lost:
-        at_s = [float(pts * output.info.time_base) for pts in counts.lost_pts if pts is not None]
-        where = f", the first at {min(at_s):.3f} s" if at_s else ""
-        yield Fault("damage", f"{counted(counts.lost, 'frame')} can't be decoded{where}")
-    if counts.damaged_marked:
-        yield Fault("damage", f"{counted(counts.damaged_marked, 'frame')} can only be decoded with damage")
-    if counts.times_repaired:
-        yield Fault(
-            "time", f"{counted(counts.times_repaired, 'frame')} without a time, or with one that runs backwards"
-        )
-    if (early := output.ended_early()) is not None:
-        yield Fault("cut off", early, True)
-
-
-def _duration_faults(output: Source, checked: Checked) -> Iterator[Fault]:
-    """A declared length that is not that of the frames; what is missing at the end is told elsewhere."""
-    info = output.info
-    if info.declared_duration_s is None or info.frame_interval_s is None or output.ended_early() is not None:
-        return
-    interval_s = float(info.frame_interval_s)
-    held_s = checked.found_end_s + checked.shift_s + interval_s
-    begun_s = float(info.origin_s)
-    # mp4 counts from the first frame, Matroska from 0; and the last frame may be shown for a while
-    fits = min(abs(info.declared_duration_s - held_s), abs(info.declared_duration_s - (held_s - begun_s)))
-    if fits > max(2 * interval_s, 0.1):
-        yield Fault(
-            "duration",
-            f"it declares a length of {info.declared_duration_s:.3f} s, and its frames end at {held_s:.3f} s",
-        )
-
-
-def _even(side: int) -> int:
-    return side + side % 2
-
-
-def _has_shape(output: SourceInfo, source: SourceInfo) -> bool:
-    """True when pictures can be compared: of the same shape, perhaps scaled."""
-    return math.isclose(output.width / output.height, _even(source.width) / _even(source.height), rel_tol=0.05)
-
-
-def _size_faults(source: SourceInfo, output: SourceInfo) -> Iterator[Fault]:
-    if (output.width, output.height) != (_even(source.width), _even(source.height)):
-        yield Fault(
-            "size",
-            f"its pictures are {output.width}x{output.height} and the source's {source.width}x{source.height} pixels",
-        )
-    if (output.sample_aspect_ratio or 1) != (source.sample_aspect_ratio or 1):
-        yield Fault(
-            "size",
-            f"its pixels are {output.sample_aspect_ratio or 1} as wide as high, and the source's "
-            f"{source.sample_aspect_ratio or 1}",
-        )
-
-
-def _colour_faults(source: SourceInfo, output: SourceInfo) -> Iterator[Fault]:
-    if not source.pixel_format.startswith(("yuv", "nv", "p0")):
-        return  # an output is never RGB
-    wrong = [
-        f"{word} {getattr(output, name)} instead of {getattr(source, name)}"
-        for name, word in COLOURS.items()
-        if getattr(source, name) not in (UNSPECIFIED[name], getattr(output, name))
-    ]
-    if wrong:
-        yield Fault("colours", f"its colours are tagged differently: {', '.join(wrong)}")

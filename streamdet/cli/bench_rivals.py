@@ -18,7 +18,7 @@ from torch import Tensor
 from streamdet.detection.anchors import anchors_per_level
 from streamdet.detection.checkpoint import Model
 from streamdet.detection.engines.making import folded
-from streamdet.detection.engines.openvino import OpenVinoEngine, has_openvino, quantized_path, translated
+from streamdet.detection.engines.openvino import OpenVinoEngine, has_int8, has_openvino, quantized, silence_telemetry
 from streamdet.detection.postprocess import PostprocessRule, postprocess
 from streamdet.detection.resize import InputRule
 
@@ -126,18 +126,49 @@ def raw_networks(model: Model, detector: Detector, example: Tensor, cache_dir: P
     found: dict[str, Network] = {}
     config = model.card.config
     if has_openvino() and detector.placement.device.type == "cpu":
-        path = translated(folded(model), model.sha256, cache_dir)
-        kinds = {"OpenVINO float32": torch.float32, "OpenVINO bfloat16": torch.bfloat16}
-        for name, dtype in kinds.items():
-            found[name] = OpenVinoEngine(path, config.num_classes, dtype)
-        quantized = quantized_path(model.sha256, cache_dir)
-        if quantized.exists():
-            found["OpenVINO INT8"] = OpenVinoEngine(quantized, config.num_classes, detector.placement.dtype, int8=True)
+        found |= _openvino_networks(model, example)
+        if has_int8(model.sha256, cache_dir):
+            parts = quantized(model.sha256, cache_dir)
+            found["OpenVINO INT8"] = OpenVinoEngine(parts, config.num_classes, detector.placement.dtype, int8=True)
     if all(importlib.util.find_spec(name) for name in ("onnxruntime", "onnx", "onnxscript")):
         found["ONNX Runtime float32"] = _onnx_network(model, example)
     eager = model.network.eval()
     found["torch eager float32"] = lambda images: eager(images)
     return found
+
+
+class _Flat(torch.nn.Module):
+    """Outputs as a tuple, as OpenVINO takes them."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.network(images)
+        return (*outputs.logits, *outputs.deltas)
+
+
+def _openvino_networks(model: Model, example: Tensor) -> dict[str, Network]:
+    """The whole network for one size, as its guide tells to convert it."""
+    silence_telemetry()
+    import openvino
+
+    core = openvino.Core()
+    with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the export, about torch's own code
+        network = openvino.convert_model(torch.export.export(_Flat(folded(model)), (example.clone(),)))
+    network.reshape(list(example.shape))
+    found: dict[str, Network] = {}
+    for name, hint in (("OpenVINO float32", "f32"), ("OpenVINO bfloat16", "bf16")):
+        options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        request = core.compile_model(network, "CPU", {"PERFORMANCE_HINT": "LATENCY", **options}).create_infer_request()
+        found[name] = _inferring(request)
+    return found
+
+
+def _inferring(request: Any) -> Network:
+    return lambda images: request.infer([images.numpy()], share_inputs=True)
 
 
 def _onnx_network(model: Model, example: Tensor) -> Network:

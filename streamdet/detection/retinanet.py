@@ -21,6 +21,8 @@ from streamdet.detection.folding import fold_batch_norm
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "resnext101_32x8d")
 BACKBONES = (*RESNETS, "mobilenet_v2")
+STEM_BLOCKS = 2
+"""Blocks of a MobileNetV2 that are its stem."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,11 @@ class RetinaNet(nn.Module):
 
     def forward(self, images: Tensor) -> HeadOutputs:
         """`images` (N, 3, height, width) to the raw outputs of all levels."""
-        features = self.backbone(images)
+        return self.after_stem(self.backbone.body.stem(images))
+
+    def after_stem(self, x: Tensor) -> HeadOutputs:
+        """What `backbone.body.stem` made of the pictures to the raw outputs of all levels."""
+        features = self.backbone.after_stem(x)
         logits = [self.head.classification_head(feature) for feature in features]
         deltas = [self.head.regression_head(feature) for feature in features]
         return HeadOutputs(logits, deltas)
@@ -110,7 +116,7 @@ def build_retinanet(config: RetinaNetConfig) -> RetinaNet:
     return network
 
 
-def _build_body(config: RetinaNetConfig) -> tuple[nn.Module, list[int]]:
+def _build_body(config: RetinaNetConfig) -> tuple[ResNetBody | MobileNetBody, list[int]]:
     """The backbone and the channels of C3, C4, C5."""
 
     def norm(channels: int) -> nn.Module:
@@ -130,20 +136,40 @@ def _build_body(config: RetinaNetConfig) -> tuple[nn.Module, list[int]]:
 class ResNetBody(nn.Module):
     """A torchvision ResNet or ResNeXt without its classifier."""
 
+    conv1: nn.Module
+    bn1: nn.Module
+    relu: nn.Module
+    maxpool: nn.Module
+    layer1: nn.Module
+    layer2: nn.Module
+    layer3: nn.Module
+    layer4: nn.Module
+
     def __init__(self, resnet: nn.Module) -> None:
         super().__init__()
         for name in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"):
             self.add_module(name, getattr(resnet, name))
 
+    def stem_modules(self) -> list[nn.Module]:
+        """The layers that see single grey levels, in their order; the last gives (N, 64, H / 4, W / 4)."""
+        return [self.conv1, self.bn1, self.relu, self.maxpool]
+
+    def stem(self, images: Tensor) -> Tensor:
+        """What the modules of the stem make of pictures."""
+        x = images
+        for module in self.stem_modules():
+            x = module(x)
+        return x
+
+    def after_stem(self, x: Tensor) -> list[Tensor]:
+        """C3, C4, C5."""
+        c3 = self.layer2(self.layer1(x))
+        c4 = self.layer3(c3)
+        return [c3, c4, self.layer4(c4)]
+
     def forward(self, images: Tensor) -> list[Tensor]:
         """C3, C4, C5."""
-        outputs = []
-        x = images
-        for name, block in self.named_children():  # in the order of __init__
-            x = block(x)
-            if name in ("layer2", "layer3", "layer4"):
-                outputs.append(x)
-        return outputs
+        return self.after_stem(self.stem(images))
 
 
 class MobileNetBody(nn.Module):
@@ -153,15 +179,31 @@ class MobileNetBody(nn.Module):
         super().__init__()
         self.features = nn.ModuleList(list(features.children())[:18])
 
-    def forward(self, images: Tensor) -> list[Tensor]:
+    def stem_modules(self) -> list[nn.Module]:
+        """The layers that see single grey levels, in their order; the last gives (N, 16, H / 2, W / 2)."""
+        return list(self.features[:STEM_BLOCKS])
+
+    def stem(self, images: Tensor) -> Tensor:
+        """What the modules of the stem make of pictures."""
+        x = images
+        for module in self.stem_modules():
+            x = module(x)
+        return x
+
+    def after_stem(self, x: Tensor) -> list[Tensor]:
         """C3, C4, C5: 32, 96 and 320 channels."""
         outputs = []
-        x = images
         for index, block in enumerate(self.features):
+            if index < STEM_BLOCKS:
+                continue
             x = block(x)
             if index in (6, 13, 17):
                 outputs.append(x)
         return outputs
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """C3, C4, C5: 32, 96 and 320 channels."""
+        return self.after_stem(self.stem(images))
 
 
 class FeaturePyramid(nn.Module):
@@ -202,15 +244,19 @@ class FeaturePyramid(nn.Module):
 class PyramidBackbone(nn.Module):
     """Body and pyramid."""
 
-    def __init__(self, body: nn.Module, fpn: FeaturePyramid) -> None:
+    def __init__(self, body: ResNetBody | MobileNetBody, fpn: FeaturePyramid) -> None:
         super().__init__()
         self.body = body
         self.fpn = fpn
 
+    def after_stem(self, x: Tensor) -> list[Tensor]:
+        """P3 to P7 from what the body's stem made."""
+        features: list[Tensor] = self.fpn(self.body.after_stem(x))
+        return features
+
     def forward(self, images: Tensor) -> list[Tensor]:
         """P3 to P7."""
-        features: list[Tensor] = self.fpn(self.body(images))
-        return features
+        return self.after_stem(self.body.stem(images))
 
 
 def _tower(config: RetinaNetConfig) -> nn.Sequential:

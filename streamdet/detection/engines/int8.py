@@ -14,9 +14,16 @@ from torch import Tensor
 
 from streamdet.detection.checkpoint import Model
 from streamdet.detection.engines.making import folded
-from streamdet.detection.engines.openvino import has_openvino, quantized_path, save, silence_telemetry, translated
+from streamdet.detection.engines.openvino import (
+    has_openvino,
+    quantized,
+    save,
+    silence_telemetry,
+    translated,
+)
 from streamdet.errors import UsageError
 
+EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 FEWEST_PICTURES = 10
 """With fewer the range of the network's values is a guess."""
 
@@ -44,26 +51,27 @@ def quantize(
     import nncf
     import openvino
 
-    network = openvino.Core().read_model(translated(folded(model), model.sha256, cache_dir))
+    core = openvino.Core()
+    parts = translated(folded(model), model.sha256, cache_dir)
+    stem, rest = core.compile_model(core.read_model(parts.stem), "CPU", EXACT), core.read_model(parts.rest)
     logging.getLogger("nncf").setLevel(logging.ERROR)
 
     def given(picture: Tensor) -> Any:
         if progress is not None:
             progress(1)
-        return picture.numpy()
+        return stem(picture.numpy())[0].copy()
 
-    shapes = {tuple(picture.shape) for picture in pictures}
-    if len(shapes) == 1:
-        network.reshape(list(shapes.pop()))  # calibrating is faster where the size is known
+    if len({picture.shape for picture in pictures}) == 1:
+        rest.reshape(list(stem(pictures[0].numpy())[0].shape))  # calibrating is faster where the size is known
     with redirect_stdout(io.StringIO()):  # bars of its own would stand amid what we print
         made = nncf.quantize(
-            network,
+            rest,
             nncf.Dataset(list(pictures), given),
             subset_size=len(pictures),
             preset=nncf.QuantizationPreset.MIXED,
             target_device=nncf.TargetDevice.CPU,
         )
-    made.reshape([1, 3, -1, -1])
-    path = quantized_path(model.sha256, cache_dir)
+    made.reshape([1, made.input(0).partial_shape[1].get_length(), -1, -1])
+    path = quantized(model.sha256, cache_dir).rest
     save(made, path)
     return path

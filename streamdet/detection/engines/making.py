@@ -13,8 +13,9 @@ from streamdet.detection.engines.openvino import (
     HINTS,
     OpenVinoEngine,
     check_openvino,
+    has_int8,
     has_openvino,
-    quantized_path,
+    quantized,
     translated,
 )
 from streamdet.detection.engines.seam import Engine, TorchEngine, check_engine_name
@@ -32,7 +33,7 @@ class EngineMaker:
         check_engine_name(name)
         if name not in ("auto", "torch"):
             check_openvino(placement.device, placement.dtype)
-        if name == "openvino-int8" and not quantized_path(model.sha256, cache_dir).exists():
+        if name == "openvino-int8" and not has_int8(model.sha256, cache_dir):
             raise UsageError(
                 f"there is no INT8 network of {model.card.name} here yet: make it from frames like those to come, "
                 f"with streamdet quantize CLIP --model {model.card.name}"
@@ -57,8 +58,7 @@ class EngineMaker:
     def _openvino(self) -> OpenVinoEngine:
         classes, dtype = self._model.card.config.num_classes, self._placement.dtype
         if self._name == "openvino-int8":
-            path = quantized_path(self._model.sha256, self._cache_dir)
-            return OpenVinoEngine(path, classes, dtype, int8=True)
+            return OpenVinoEngine(quantized(self._model.sha256, self._cache_dir), classes, dtype, int8=True)
         return OpenVinoEngine(translated(folded(self._model), self._model.sha256, self._cache_dir), classes, dtype)
 
 

@@ -1,6 +1,7 @@
 """The network as OpenVINO computes it on a CPU, in bfloat16, float32 or INT8 (package `openvino`, an extra).
 
 A model is translated once, for pictures of any size, and kept in the cache folder; it is compiled for each size.
+It comes in two parts: the stem, always in float32 (see `TorchEngine`), and the rest.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import tempfile
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from filelock import FileLock
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from streamdet.detection.retinanet import HeadOutputs, RetinaNet
 from streamdet.errors import UsageError
 
-TRANSLATION = 1
+TRANSLATION = 2
 """Version of the form of a translated network: a new one is made where this differs."""
 MOST_SIZES = 8
 """Compiled networks that are kept; a stream needs one, a folder of photographs may need many."""
@@ -63,36 +64,43 @@ def check_openvino(device: torch.device, dtype: torch.dtype) -> None:
         raise UsageError(f"--engine openvino computes in bfloat16 or float32, and --precision is {name}; leave it out")
 
 
+class Parts(NamedTuple):
+    """Files of a translated network."""
+
+    stem: Path
+    rest: Path
+
+
 class OpenVinoEngine:
     """A translated network, ready for pictures of any size."""
 
-    def __init__(self, path: Path, num_classes: int, dtype: torch.dtype, *, int8: bool = False) -> None:
-        """`path`: what `translated` or `quantized_path` gave. `dtype`: of what is not computed in INT8."""
+    def __init__(self, parts: Parts, num_classes: int, dtype: torch.dtype, *, int8: bool = False) -> None:
+        """`parts`: what `translated` gave, or `quantized`. `dtype`: of what is not computed in INT8."""
         silence_telemetry()
         import openvino
 
         self.name = "openvino-int8" if int8 else "openvino"
         self.precision = "int8" if int8 else str(dtype).removeprefix("torch.")
-        self._path = path
+        self._parts = parts
         self._values = (num_classes, 4)
         self._core = openvino.Core()
         self._options = {
-            "INFERENCE_PRECISION_HINT": HINTS[dtype],
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             # Pinned to cores, threads would wait for the encoder's, or for those of a second process.
             "ENABLE_CPU_PINNING": False,
         }
-        self._compiled: dict[tuple[int, int], Any] = {}
-        self._requests: dict[tuple[int, int], list[Any]] = {}
+        self._hint = HINTS[dtype]
+        self._stems: dict[tuple[int, int], Any] = {}
+        self._rests: dict[tuple[int, int], list[Any]] = {}
 
     def __call__(self, images: Tensor) -> list[HeadOutputs]:
         """Raw outputs, float32, of each picture; they are overwritten by the next call."""
-        rows = images.numpy()
-        requests = self._requests_for(images.shape[2], images.shape[3], len(rows))
-        for request, row in zip(requests, rows, strict=True):
-            request.infer([row[None]], share_inputs=True, share_outputs=True)
-        return [self._outputs(request) for request in requests]
+        stem, rests = self._requests_for(images.shape[2], images.shape[3], len(images))
+        for picture, rest in zip(images.numpy(), rests, strict=True):
+            stem.infer([picture[None]], share_inputs=True)
+            rest.infer([stem.get_output_tensor(0).data], share_inputs=True)
+        return [self._outputs(rest) for rest in rests]
 
     def _outputs(self, request: Any) -> HeadOutputs:
         maps = [torch.from_numpy(request.get_output_tensor(place).data) for place in range(2 * LEVELS)]
@@ -101,35 +109,37 @@ class OpenVinoEngine:
             [each.view(1, -1, classes) for each in maps[:LEVELS]], [each.view(1, -1, numbers) for each in maps[LEVELS:]]
         )
 
-    def _requests_for(self, height: int, width: int, count: int) -> list[Any]:
-        """A request per picture of a batch, so that the outputs of one don't overwrite those of another."""
+    def _requests_for(self, height: int, width: int, count: int) -> tuple[Any, list[Any]]:
+        """The stem, and the rest once per picture of a batch: the outputs of one don't overwrite those of another."""
         key = (height, width)
-        if key not in self._compiled:
-            if len(self._compiled) >= MOST_SIZES:
-                self._compiled.clear()
-                self._requests.clear()
-            self._compiled[key] = self._compile(height, width)
-        requests = self._requests.setdefault(key, [])
-        while len(requests) < count:
-            requests.append(self._compiled[key].create_infer_request())
-        return requests[:count]
+        if key not in self._stems:
+            if len(self._stems) >= MOST_SIZES:
+                self._stems.clear()
+                self._rests.clear()
+            stem = self._compile(self._parts.stem, [1, 3, height, width], "f32")
+            rest = self._compile(self._parts.rest, list(stem.output(0).shape), self._hint)
+            self._stems[key], self._rests[key] = stem.create_infer_request(), [rest.create_infer_request()]
+        rests = self._rests[key]
+        while len(rests) < count:
+            rests.append(rests[0].get_compiled_model().create_infer_request())
+        return self._stems[key], rests[:count]
 
-    def _compile(self, height: int, width: int) -> Any:
-        network = self._core.read_model(self._path)
-        network.reshape([1, 3, height, width])
-        return self._core.compile_model(network, "CPU", self._options)
+    def _compile(self, path: Path, shape: list[int], hint: str) -> Any:
+        network = self._core.read_model(path)
+        network.reshape(shape)
+        return self._core.compile_model(network, "CPU", {**self._options, "INFERENCE_PRECISION_HINT": hint})
 
 
-class _Maps(nn.Module):
-    """The network with outputs that any size of picture has the same form of: (N, H, W, A * K), (N, H, W, A * 4)."""
+class _Rest(nn.Module):
+    """What follows the stem, with outputs whose form no size changes: (N, H, W, A * K), (N, H, W, A * 4)."""
 
     def __init__(self, network: RetinaNet) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Class logits of P3 to P7, then their deltas."""
-        features = self.network.backbone(images)
+        features = self.network.backbone.after_stem(x)
         heads = (self.network.head.classification_head, self.network.head.regression_head)
         return tuple(head.maps(feature).permute(0, 2, 3, 1) for head in heads for feature in features)
 
@@ -139,30 +149,35 @@ def folder_of(cache_dir: Path) -> Path:
     return cache_dir / "engines"
 
 
-def translated(network: RetinaNet, sha256: str, cache_dir: Path) -> Path:
-    """File of `network` (float32 on the host, batch norm folded) in OpenVINO's form; made where it isn't there.
+def translated(network: RetinaNet, sha256: str, cache_dir: Path) -> Parts:
+    """Files of `network` (float32 on the host, batch norm folded) in OpenVINO's form; made where they aren't there.
 
     Raises UsageError when the cache folder can't be written.
     """
-    path = _path(sha256, cache_dir, "f32")
-    if path.exists():
-        return path
+    parts = Parts(_path(sha256, cache_dir, "stem"), _path(sha256, cache_dir, "rest"))
+    if parts.stem.exists() and parts.rest.exists():
+        return parts
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            if not path.exists():
-                save(_translate(network), path)
+        parts.stem.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(parts.stem.with_suffix(".lock")):
+            if not (parts.stem.exists() and parts.rest.exists()):
+                _translate(network, parts)
     except OSError as error:
         raise UsageError(
-            f"cannot keep the network for OpenVINO in {path.parent}: {error.strerror or error}; "
+            f"cannot keep the network for OpenVINO in {parts.stem.parent}: {error.strerror or error}; "
             "set STREAMDET_CACHE to a folder that can be written, or give --engine torch"
         ) from error
-    return path
+    return parts
 
 
-def quantized_path(sha256: str, cache_dir: Path) -> Path:
-    """Where `streamdet quantize` keeps a model's INT8 network."""
-    return _path(sha256, cache_dir, "int8")
+def quantized(sha256: str, cache_dir: Path) -> Parts:
+    """Where `streamdet quantize` keeps a model's INT8 network: its rest; the stem is the usual one."""
+    return Parts(_path(sha256, cache_dir, "stem"), _path(sha256, cache_dir, "int8"))
+
+
+def has_int8(sha256: str, cache_dir: Path) -> bool:
+    """True where `streamdet quantize` was run for this model."""
+    return all(path.exists() for path in quantized(sha256, cache_dir))
 
 
 def _path(sha256: str, cache_dir: Path, kind: str) -> Path:
@@ -180,12 +195,14 @@ def save(translated_network: Any, path: Path) -> None:
             aside.with_suffix(suffix).replace(path.with_suffix(suffix))
 
 
-def _translate(network: RetinaNet) -> Any:
+def _translate(network: RetinaNet, parts: Parts) -> None:
     silence_telemetry()
     import openvino
 
+    stem = nn.Sequential(*network.backbone.body.stem_modules())
     example = torch.zeros(1, 3, 256, 384)  # sides that P7 has more than one cell of, and that differ
     with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own export, about torch's own code
-        exported = torch.export.export(_Maps(network).eval(), (example,))
-        return openvino.convert_model(exported)
+        for part, given, path in ((stem, example, parts.stem), (_Rest(network), stem(example), parts.rest)):
+            exported = torch.export.export(part.eval(), (given,))
+            save(openvino.convert_model(exported), path)

@@ -257,3 +257,16 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, target: str) -> None
         return int(done.stdout.splitlines()[-1])
 
     assert peak_kb(20_000) < peak_kb(2_000) + 60_000
+
+
+def test_memory_does_not_grow_on_the_way_back_either(tmp_path: Path) -> None:
+    def peak_kb(frames: int) -> int:
+        make_lines(tmp_path / "a.jsonl", frames=frames)
+        peak = 0
+        for arguments in (("a.jsonl", "--out", "a.parquet"), ("a.parquet", "--out", "b.jsonl")):
+            command = [sys.executable, "-c", MEASURED, *arguments, "--overwrite"]
+            done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+            peak = int(done.stdout.splitlines()[-1])
+        return peak
+
+    assert peak_kb(20_000) < peak_kb(2_000) + 60_000

@@ -24,6 +24,14 @@ def test_import_is_light() -> None:
     assert not {"torch", "torchvision", "cv2", "av", "numpy", "typer", "rich"} & set(modules)
 
 
+def test_help_is_shown_without_heavy_libraries() -> None:
+    look = LOOK.replace("import streamdet\n", "import streamdet.cli.app\n")
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    modules = done.stdout.split()
+    assert "typer" in modules
+    assert not {"torch", "torchvision", "cv2", "av", "numpy", "scipy", "matplotlib", "yaml"} & set(modules)
+
+
 def test_public_names_are_there_and_no_others() -> None:
     for name in streamdet.__all__:
         assert getattr(streamdet, name) is not None

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from streamdet.types import Frame
+if TYPE_CHECKING:
+    from streamdet.types import Frame
 
 UNFINISHED_COMMENT = "streamdet: not finished"
 """Metadata comment of an output file whose run has not ended cleanly (yet)."""

@@ -30,7 +30,7 @@ clip = { before = "0.5s", after = "0.5s" }
 
 [rule.visitor]
 zone = "all"
-change = "entered"
+longer_than = "0.2s"
 
 [rule.busy]
 above = 0

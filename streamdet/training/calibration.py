@@ -73,7 +73,7 @@ class Scaling:
 def fit_scaling(assessments: Sequence[Assessment]) -> Scaling:
     """The scaling with the greatest likelihood (Guo et al. 2017, section 4.1, "Platt scaling"); all sets at once.
 
-    Raises DataError when there are too few detections, or too few of them right or wrong, to fit it to.
+    Raises DataError when too few detections are right or wrong to fit it to, or when scores rank the wrong way round.
     """
     pairs = [_counted(assessment) for assessment in assessments]
     scores, right = (np.concatenate([np.zeros(0), *parts]) for parts in zip(*pairs, strict=True))
@@ -92,6 +92,11 @@ def fit_scaling(assessments: Sequence[Assessment]) -> Scaling:
         weights += step
         if np.abs(step).max() < 1e-8:
             break
+    if not weights[0] > 0:
+        raise DataError(
+            "higher scores are not more often right on these pictures, so there is nothing to calibrate; train the model "
+            "on, or give more labelled pictures"
+        )
     return Scaling(float(weights[0]), float(weights[1]))
 
 

@@ -51,6 +51,17 @@ def test_too_few_detections_to_fit_to() -> None:
         fit_scaling([assessment_of(60)])
 
 
+def test_scores_that_rank_the_wrong_way_round_are_refused() -> None:
+    right_way = assessment_of(2000)
+    [result] = right_way.images
+    matched = np.where(result.matched == NOT_COUNTED, NOT_COUNTED, np.where(result.matched == FALSE, 0, FALSE))
+    turned = Assessment(
+        right_way.dataset, right_way.scores, {}, (ImageResult(result.image, result.detections, matched),)
+    )
+    with pytest.raises(DataError, match="higher scores are not more often right"):
+        fit_scaling([turned])
+
+
 def test_a_saved_scaling_changes_the_logits_and_nothing_else(tmp_path: Path) -> None:
     model, path = tiny_model(), tmp_path / "scaled.safetensors"
     save_model(path, model.network, model.card)

@@ -94,8 +94,8 @@ def fit_scaling(assessments: Sequence[Assessment]) -> Scaling:
             break
     if not weights[0] > 0:
         raise DataError(
-            "higher scores are not more often right on these pictures, so there is nothing to calibrate; train the model "
-            "on, or give more labelled pictures"
+            "higher scores are not more often right on these pictures, so there is nothing to calibrate; train the "
+            "model further, or give more labelled pictures"
         )
     return Scaling(float(weights[0]), float(weights[1]))
 

@@ -203,14 +203,14 @@ def test_scores_are_calibrated(
     streamdet: Streamdet, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The network is random: nearly all that it finds is wrong, and what little is right fits no curve.
-    monkeypatch.setattr("streamdet.training.calibration.fit_scaling", lambda assessments: Scaling(1.0, -3.0))
+    monkeypatch.setattr("streamdet.training.calibration.fit_scaling", lambda assessments: Scaling(1.0, -9.0))
     write_set(tmp_path / "many" / "val.json", 80, size=(64, 48))
     options = ("eval", "--model", model, "--data", tmp_path / "many", "--json")
     before = json.loads(streamdet(*options).out)
     done = streamdet(*options, "--calibrate", "--save")
     assert done.exit_code == 0, done.err
     told = json.loads(done.out)
-    assert told["scaling"] == {"slope": 1.0, "offset": -3.0}
+    assert told["scaling"] == {"slope": 1.0, "offset": -9.0}
     assert told["sets"]["val"]["calibration"]["error"] < before["sets"]["val"]["calibration"]["error"]
     again = json.loads(streamdet(*options).out)
     # now their scores say that they are wrong: few are left above the evaluation's threshold

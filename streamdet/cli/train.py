@@ -82,12 +82,13 @@ def train(
     backbone: Annotated[
         str | None,
         typer.Option(
-            help="mobilenet_v2 (default), resnet18/34/50/101, resnext50_32x4d/101_32x8d.", rich_help_panel=NEW
+            help="mobilenet_v2 (default), efficientnet_lite0/1/2, resnet18/34/50/101, resnext50_32x4d/101_32x8d.",
+            rich_help_panel=NEW,
         ),
     ] = None,
     backbone_weights: Annotated[
         str | None,
-        typer.Option(help="imagenet (default; fetched), none, or torchvision's .pth file.", rich_help_panel=NEW),
+        typer.Option(help="imagenet (default; fetched), none, or the classifier's .pth file.", rich_help_panel=NEW),
     ] = None,
     channels: Annotated[int | None, typer.Option(help="Width of pyramid and heads (96).", rich_help_panel=NEW)] = None,
     head_depth: Annotated[
@@ -184,7 +185,7 @@ def train(
 ) -> None:
     """Train a detector on labelled pictures; the folder of the run then is a model: streamdet run --model runs/NAME.
 
-    Where nothing is said, it follows the number of pictures. On several GPUs: torchrun ... -m streamdet train ...
+    Where nothing is said, it follows the number of pictures. On several GPUs: torchrun ... -m -- streamdet train ...
     """
     from streamdet.cli.train_display import say
     from streamdet.cli.train_run import plan, run_to_the_end

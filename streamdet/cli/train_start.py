@@ -85,6 +85,7 @@ def begin(
     """
     from streamdet.cli.receipt import FetchDisplay
     from streamdet.detection.anchors import LEVEL_STRIDES, AnchorRule
+    from streamdet.detection.backbones import batch_norm_eps
     from streamdet.detection.models import find_model
     from streamdet.detection.resize import InputRule
     from streamdet.detection.retinanet import RetinaNetConfig
@@ -108,13 +109,15 @@ def begin(
                 name: card.threshold(name) for name in names if name in card.thresholds
             }
             return Beginning(network, config, card.input_rule, thresholds, f"starting from {start}: {kept}")
+        backbone = new.backbone or "mobilenet_v2"
         config = RetinaNetConfig(
             num_classes=len(names),
-            backbone=new.backbone or "mobilenet_v2",
+            backbone=backbone,
             anchors=anchors(AnchorRule(base_sides=tuple(ANCHOR_BASE * s / LEVEL_STRIDES[0] for s in LEVEL_STRIDES))),
             channels=new.channels or 96,
             head_depth=2 if new.head_depth is None else new.head_depth,
             head_norm=new.head_norm or "group",
+            batch_norm_eps=batch_norm_eps(backbone),
             prior=prior or 0.01,
         )
         weights = new.backbone_weights or "imagenet"

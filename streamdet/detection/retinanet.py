@@ -7,22 +7,18 @@ their sides multiples of 32. Parameter names follow torchvision's RetinaNet, so 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from streamdet.detection.anchors import AnchorRule
+from streamdet.detection.backbones import BACKBONES, ResidualsBody, ResNetBody, build_body
 from streamdet.detection.folding import fold_batch_norm
-
-RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "resnext101_32x8d")
-BACKBONES = (*RESNETS, "mobilenet_v2")
-STEM_BLOCKS = 2
-"""Blocks of a MobileNetV2 that are its stem."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +99,8 @@ class RetinaNet(nn.Module):
 
 def build_retinanet(config: RetinaNetConfig) -> RetinaNet:
     """A network with random weights: ours to train, or to load weights into."""
-    body, stage_channels = _build_body(config)
-    pyramid = FeaturePyramid(stage_channels, config.channels, p6_from_c5=config.p6_from == "c5")
+    body = build_body(config.backbone, lambda channels: _batch_norm(channels, config))
+    pyramid = FeaturePyramid(body.channels, config.channels, p6_from_c5=config.p6_from == "c5")
     per_cell = config.anchors.per_cell
     heads = Heads(
         ClassificationHead(config, config.channels, per_cell * config.num_classes),
@@ -116,100 +112,17 @@ def build_retinanet(config: RetinaNetConfig) -> RetinaNet:
     return network
 
 
-def _build_body(config: RetinaNetConfig) -> tuple[ResNetBody | MobileNetBody, list[int]]:
-    """The backbone and the channels of C3, C4, C5."""
-
-    def norm(channels: int) -> nn.Module:
-        if config.batch_norm == "frozen":
-            frozen: nn.Module = FrozenBatchNorm2d(channels, eps=config.batch_norm_eps)
-            return frozen
-        return nn.BatchNorm2d(channels, eps=config.batch_norm_eps)
-
-    if config.backbone == "mobilenet_v2":
-        features = torchvision.models.mobilenet_v2(weights=None, norm_layer=norm).features
-        return MobileNetBody(features), [32, 96, 320]
-    resnet: nn.Module = torchvision.models.get_model(config.backbone, weights=None, norm_layer=norm)
-    deep = config.backbone not in ("resnet18", "resnet34")
-    return ResNetBody(resnet), [512, 1024, 2048] if deep else [128, 256, 512]
-
-
-class ResNetBody(nn.Module):
-    """A torchvision ResNet or ResNeXt without its classifier."""
-
-    conv1: nn.Module
-    bn1: nn.Module
-    relu: nn.Module
-    maxpool: nn.Module
-    layer1: nn.Module
-    layer2: nn.Module
-    layer3: nn.Module
-    layer4: nn.Module
-
-    def __init__(self, resnet: nn.Module) -> None:
-        super().__init__()
-        for name in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"):
-            self.add_module(name, getattr(resnet, name))
-
-    def stem_modules(self) -> list[nn.Module]:
-        """The layers that see single grey levels, in their order; the last gives (N, 64, H / 4, W / 4)."""
-        return [self.conv1, self.bn1, self.relu, self.maxpool]
-
-    def stem(self, images: Tensor) -> Tensor:
-        """What the modules of the stem make of pictures."""
-        x = images
-        for module in self.stem_modules():
-            x = module(x)
-        return x
-
-    def after_stem(self, x: Tensor) -> list[Tensor]:
-        """C3, C4, C5."""
-        c3 = self.layer2(self.layer1(x))
-        c4 = self.layer3(c3)
-        return [c3, c4, self.layer4(c4)]
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """C3, C4, C5."""
-        return self.after_stem(self.stem(images))
-
-
-class MobileNetBody(nn.Module):
-    """Torchvision's MobileNetV2 up to its last inverted residual, without the 1280-channel convolution behind it."""
-
-    def __init__(self, features: nn.Module) -> None:
-        super().__init__()
-        self.features = nn.ModuleList(list(features.children())[:18])
-
-    def stem_modules(self) -> list[nn.Module]:
-        """The layers that see single grey levels, in their order; the last gives (N, 16, H / 2, W / 2)."""
-        return list(self.features[:STEM_BLOCKS])
-
-    def stem(self, images: Tensor) -> Tensor:
-        """What the modules of the stem make of pictures."""
-        x = images
-        for module in self.stem_modules():
-            x = module(x)
-        return x
-
-    def after_stem(self, x: Tensor) -> list[Tensor]:
-        """C3, C4, C5: 32, 96 and 320 channels."""
-        outputs = []
-        for index, block in enumerate(self.features):
-            if index < STEM_BLOCKS:
-                continue
-            x = block(x)
-            if index in (6, 13, 17):
-                outputs.append(x)
-        return outputs
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """C3, C4, C5: 32, 96 and 320 channels."""
-        return self.after_stem(self.stem(images))
+def _batch_norm(channels: int, config: RetinaNetConfig) -> nn.Module:
+    if config.batch_norm == "frozen":
+        frozen: nn.Module = FrozenBatchNorm2d(channels, eps=config.batch_norm_eps)
+        return frozen
+    return nn.BatchNorm2d(channels, eps=config.batch_norm_eps)
 
 
 class FeaturePyramid(nn.Module):
     """P3-P5 from C3-C5 top-down with lateral connections; P6 and P7 by strided convolutions (paper, footnote 2)."""
 
-    def __init__(self, stage_channels: list[int], channels: int, *, p6_from_c5: bool) -> None:
+    def __init__(self, stage_channels: Sequence[int], channels: int, *, p6_from_c5: bool) -> None:
         super().__init__()
         self.p6_from_c5 = p6_from_c5
         p6_channels = stage_channels[-1] if p6_from_c5 else channels
@@ -244,7 +157,7 @@ class FeaturePyramid(nn.Module):
 class PyramidBackbone(nn.Module):
     """Body and pyramid."""
 
-    def __init__(self, body: ResNetBody | MobileNetBody, fpn: FeaturePyramid) -> None:
+    def __init__(self, body: ResNetBody | ResidualsBody, fpn: FeaturePyramid) -> None:
         super().__init__()
         self.body = body
         self.fpn = fpn

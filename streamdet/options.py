@@ -83,7 +83,7 @@ class CommonOptions:
     device: str = "auto"
     precision: str = "auto"
     engine: str = "auto"
-    """What computes the network: auto, torch, openvino or openvino-int8."""
+    """What computes the network: auto, torch, winograd, openvino or openvino-int8."""
     batch: int | None = None
     """Most frames in one pass of the network; None: 8 on a GPU; on a CPU 2, of cameras 1."""
     size: tuple[int, int] | None = None

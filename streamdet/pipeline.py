@@ -265,6 +265,8 @@ def detect_batch(detector: Detector, frames: list[Frame], report: BatchReport) -
         report.input_size_wh = detector.input_size_wh
         if detector.engine is not None:
             report.engine, report.precision = detector.engine.name, detector.engine.precision
+        report.notes += detector.notes
+        detector.notes.clear()
         return found
     half = len(frames) // 2
     report.batch = max(1, min(report.batch, half))

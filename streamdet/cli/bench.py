@@ -89,7 +89,7 @@ def bench(
     rounds: Annotated[int, typer.Option(help="Rounds of which the median counts.", metavar="N")] = 5,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
-    engine: Annotated[str, typer.Option(help="auto, torch, openvino or openvino-int8.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, torch, winograd, openvino or openvino-int8.")] = "auto",
     batch: Annotated[int | None, typer.Option(help="Frames per pass. Default: 8 on a GPU, 2 on a CPU.")] = None,
     alone: Annotated[bool, typer.Option("--alone", help="Only our own work, nobody else's.")] = False,
     as_json: Annotated[

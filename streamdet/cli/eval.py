@@ -47,7 +47,7 @@ def evaluate_model(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
-    engine: Annotated[str, typer.Option(help="auto, torch, openvino or openvino-int8.")] = "torch",
+    engine: Annotated[str, typer.Option(help="auto, torch, winograd, openvino or openvino-int8.")] = "torch",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
     """Measure a model: average precision and recall as COCO counts them, per set and class; thresholds and speed.

@@ -154,7 +154,8 @@ def run(
     engine: Annotated[
         str,
         typer.Option(
-            help="auto (the faster of the next two here), torch, openvino or openvino-int8 (streamdet quantize).",
+            help="auto (the fastest of the next three here), torch, winograd, openvino or openvino-int8 "
+            "(streamdet quantize).",
             rich_help_panel=HOW,
         ),
     ] = "auto",

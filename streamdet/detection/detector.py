@@ -40,6 +40,7 @@ class Detector:
         input_size_wh: width and height of the network's last input in pixels; None before the first call.
         engine: what computes the network; None where only the first pictures tell what is fastest.
         clock: what `seconds` is measured with.
+        notes: what the user should know, a sentence each; whoever tells it may empty the list.
     """
 
     def __init__(
@@ -56,8 +57,8 @@ class Detector:
     ) -> None:
         """`thresholds`: least score to report per class logit (default: the card's); `class_names`: report only these.
 
-        `engine`: auto, torch, openvino or openvino-int8; what it has to keep goes into `cache_dir`. `model` stays as
-        it is: the detector works on a copy.
+        `engine`: auto, torch, winograd, openvino or openvino-int8; what it has to keep goes into `cache_dir`. `model`
+        stays as it is: the detector works on a copy.
 
         Raises UsageError where the engine can't be had.
         """
@@ -75,6 +76,7 @@ class Detector:
         self._reformatters: dict[Fitting, VideoReformatter] = {}
         self._maker = EngineMaker(model, placement, engine, cache_dir or default_cache_dir())
         self.engine: Engine | None = self._maker.ready
+        self.notes = self._maker.notes
 
     @classmethod
     def load(
@@ -97,7 +99,8 @@ class Detector:
         torchvision's (`.pth`).
         `size`: short and long side in pixels that pictures are scaled to. `conf`: least score for every class, in place
         of the model's own thresholds. `classes`: report only these names. `engine`: what computes the network: torch,
-        openvino, openvino-int8, or auto: the faster of the first two, measured at first use and then remembered.
+        winograd, openvino, openvino-int8, or auto: the fastest of the first three, measured at first use and then
+        remembered.
 
         Raises ModelError when the model can't be found, fetched or loaded, UsageError for a wrong argument.
         """

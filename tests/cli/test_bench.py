@@ -67,7 +67,7 @@ def test_alone_and_on_standard_output(streamdet: Streamdet, clip: Path, model_fi
     [
         (("--frames", "3"), 2, "--frames is 3 and --rounds 5; give 4 frames and 1 round at least"),
         (("absent.mp4",), 3, "there is no video absent.mp4; give the path of one"),
-        (("--engine", "turbo"), 2, "--engine is 'turbo'; choose one of auto, torch, openvino, openvino-int8"),
+        (("--engine", "turbo"), 2, "--engine is 'turbo'; choose one of auto, torch, winograd, openvino, openvino-int8"),
         (("--picture", "absent/bench.png"), 2, "for bench.png; make it, or choose another"),
     ],
 )

@@ -128,7 +128,7 @@ def test_int8_must_be_made_first(model: Model, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("engine", "placement", "message"),
     [
-        ("turbo", FLOAT32, "--engine is 'turbo'; choose one of auto, torch, openvino, openvino-int8"),
+        ("turbo", FLOAT32, "--engine is 'turbo'; choose one of auto, torch, winograd, openvino, openvino-int8"),
         ("openvino", Placement(CPU, torch.float16), "openvino computes in bfloat16 or float32, and --precision is"),
         ("openvino", Placement(torch.device("cuda"), torch.float32), "on the CPU, and --device is cuda"),
     ],
@@ -191,7 +191,7 @@ IMAGES = torch.zeros(1, 3, 64, 96)
 def chosen(clock: list[float], cache: Path, torch_s: float, other_s: float, sha: str = "b2" * 32) -> tuple[str, int]:
     """Which engine, and how often the other one was tried."""
     other = Fake("openvino", other_s, clock)
-    engine = choose(Fake("torch", torch_s, clock), lambda: other, IMAGES, sha, cache)
+    engine = choose(Fake("torch", torch_s, clock), {"openvino": lambda: other}, IMAGES, sha, cache)
     return engine.name, other.calls
 
 
@@ -204,6 +204,18 @@ def test_the_faster_engine_is_chosen_once_and_remembered(clock: list[float], tmp
     kept = json.loads((tmp_path / "engines" / "choices.json").read_text())
     assert [each["engine"] for each in kept.values()] == ["openvino", "torch", "torch"]
     assert next(iter(kept.values())) == {"engine": "openvino", "torch_ms": 50.0, "openvino_ms": 30.0}
+
+
+def test_the_fastest_of_three(clock: list[float], tmp_path: Path) -> None:
+    engines = {name: Fake(name, takes_s, clock) for name, takes_s in (("winograd", 0.02), ("openvino", 0.04))}
+    for tried in (6, 7):  # at the second time it is only used
+        makers = {name: (lambda engine=engine: engine) for name, engine in engines.items()}
+        chosen_engine = choose(Fake("torch", 0.05, clock), makers, IMAGES, "f6" * 32, tmp_path)
+        assert chosen_engine is engines["winograd"]
+        chosen_engine(IMAGES)
+        assert (engines["winograd"].calls, engines["openvino"].calls) == (tried + 1, 6)
+    (kept,) = remembered(tmp_path).values()
+    assert kept == {"engine": "winograd", "torch_ms": 50.0, "winograd_ms": 20.0, "openvino_ms": 40.0}
 
 
 def test_a_small_network_is_left_to_torch_without_a_trial(clock: list[float], tmp_path: Path) -> None:
@@ -219,7 +231,7 @@ def unwritable() -> Fake:
 def test_an_engine_that_can_not_be_made_is_no_error(
     clock: list[float], tmp_path: Path, make_other: Callable[[], Fake]
 ) -> None:
-    assert choose(Fake("torch", 0.05, clock), make_other, IMAGES, "e5" * 32, tmp_path).name == "torch"
+    assert choose(Fake("torch", 0.05, clock), {"openvino": make_other}, IMAGES, "e5" * 32, tmp_path).name == "torch"
 
 
 def test_a_broken_memory_is_measured_anew(clock: list[float], tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Ways to compute the network: torch, OpenVINO in bfloat16, OpenVINO in INT8; and which of them is fastest here."""
+"""Ways to compute the network: torch, torch with Winograd's filtering, OpenVINO; and which of them is fastest here."""

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
@@ -30,35 +30,39 @@ MOST_KEPT = 200
 
 
 def choose(
-    torch_engine: Engine, make_other: Callable[[], Engine], images: Tensor, sha256: str, cache_dir: Path
+    torch_engine: Engine, others: Mapping[str, Callable[[], Engine]], images: Tensor, sha256: str, cache_dir: Path
 ) -> Engine:
-    """The faster of both for such pictures (N, 3, H, W) on this machine.
+    """The fastest for such pictures (N, 3, H, W) on this machine: `torch_engine`, or what one of `others` makes.
 
-    Other work on the machine disturbs both alike: they are measured in turns.
+    Other work on the machine disturbs all alike: they are measured in turns.
     """
     key = key_of(torch_engine, images, sha256)
-    known = remembered(cache_dir).get(key, {})
-    if known.get("engine") == "torch":
+    known = remembered(cache_dir).get(key, {}).get("engine")
+    if known == torch_engine.name:
         return torch_engine
-    if known.get("engine") == "openvino":
+    if make_known := others.get(str(known)):
         with suppress(UsageError, RuntimeError):
-            return make_other()
+            return make_known()
     _seconds(torch_engine, images)  # the first call is slow
     if min(_seconds(torch_engine, images) for _ in range(2)) < WORTH_S:
         return torch_engine
-    try:
-        other = make_other()
-        _seconds(other, images)
-    except (UsageError, RuntimeError):  # a cache that can't be written; a network that it doesn't take
+    engines = [torch_engine]
+    for make in others.values():
+        with suppress(UsageError, RuntimeError):  # a cache that can't be written; a network that it doesn't take
+            engine = make()
+            _seconds(engine, images)
+            engines.append(engine)
+    if len(engines) == 1:
         return torch_engine
-    rounds = [(_seconds(torch_engine, images), _seconds(other, images)) for _ in range(TRIALS)]
-    torch_s, other_s = (median(times) for times in zip(*rounds, strict=True))
-    chosen = other if other_s < CLEARLY * torch_s else torch_engine
-    remember(
-        cache_dir,
-        key,
-        {"engine": chosen.name, "torch_ms": round(torch_s * 1000, 2), "openvino_ms": round(other_s * 1000, 2)},
-    )
+    rounds = [[_seconds(engine, images) for engine in engines] for _ in range(TRIALS)]
+    torch_s, *others_s = (median(times) for times in zip(*rounds, strict=True))
+    best_s, best = min(zip(others_s, range(1, len(engines)), strict=True))
+    chosen = engines[best] if best_s < CLEARLY * torch_s else torch_engine
+    times_ms = {
+        f"{engine.name}_ms": round(seconds * 1000, 2)
+        for engine, seconds in zip(engines, (torch_s, *others_s), strict=True)
+    }
+    remember(cache_dir, key, {"engine": chosen.name, **times_ms})
     return chosen
 
 

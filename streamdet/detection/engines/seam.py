@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from streamdet.detection.retinanet import HeadOutputs, RetinaNet, to_channels_last
 from streamdet.errors import UsageError
 
-EngineName = Literal["auto", "torch", "openvino", "openvino-int8"]
+EngineName = Literal["auto", "torch", "winograd", "openvino", "openvino-int8"]
 """What a user may ask for; "auto" is the fastest of those that compute in the format asked for."""
 
 

@@ -5,7 +5,7 @@ A'[(G g G') * (B' d B)]A, the product in the middle being one number per place o
 convolution is 36 products of matrices (tiles x channels) by (channels x outputs), between two small transforms.
 
 The points are 0, +-sqrt(1/2), +-sqrt(2) and infinity. With the usual 0, +-1, +-2 bfloat16's error is twice as large.
-It is five times that of a direct convolution, and in a whole network hardly more (docs/decisions.md), as the body, whose
+It is five times that of a direct convolution; in a whole network (docs/decisions.md) hardly more, as the body, whose
 convolutions stay direct, has the larger part in it.
 """
 

@@ -35,6 +35,7 @@ class CornerDetector:
         self.most_frames = most_frames
         self.batches: list[int] = []
         self.seconds = {"network": 0.0}
+        self.notes: list[str] = []
 
     def __call__(self, pictures: Sequence[av.VideoFrame]) -> list[Detections]:
         if len(pictures) > self.most_frames:
@@ -166,6 +167,14 @@ def test_out_of_memory_halves_the_batch_and_goes_on() -> None:
     assert len(sink.frames) == 20
     assert pipeline.report.batch <= 2
     assert any("out of memory with 8 frames" in note for note in pipeline.report.notes)
+
+
+def test_what_the_detector_has_to_say_is_told_once() -> None:
+    sink, detector = Collector(), CornerDetector()
+    detector.notes.append("no CUDA graph could be recorded")
+    pipeline = make_pipeline(frames(20), sink, detector, batch=4)
+    pipeline.run()
+    assert pipeline.report.notes.count("no CUDA graph could be recorded") == 1
 
 
 def test_out_of_memory_with_one_frame_says_what_to_do() -> None:

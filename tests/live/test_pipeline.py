@@ -69,6 +69,7 @@ class FakeDetector:
     def __init__(self, takes_s: float = 0.0) -> None:
         self.takes_s = takes_s
         self.batches: list[int] = []
+        self.notes: list[str] = []
 
     def __call__(self, pictures: list[av.VideoFrame]) -> list[Detections]:
         time.sleep(self.takes_s)

@@ -150,7 +150,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class LiveOptions:
-    """How live sources are read. The defaults' reasons: docs/decisions.md."""
+    """How live sources are read. The defaults' reasons: docs/decisions_video.md."""
 
     transport: Transport = "tcp"
     """Of RTSP."""

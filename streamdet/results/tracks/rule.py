@@ -12,7 +12,7 @@ class TrackRule:
     """When a track starts, goes on and ends. Times are seconds of the frames' own clock, never frames.
 
     Thresholds of overlap (IoU) are those of the ByteTrack paper (https://arxiv.org/abs/2110.06864). The reasons of the
-    others: docs/decisions.md.
+    others: docs/decisions_video.md.
     """
 
     start_score: float | tuple[float, ...] = 0.4

@@ -1,0 +1,189 @@
+"""Ultralytics' side of against_ultralytics.py: runs under a Python that has `ultralytics`, and knows nothing of ours.
+
+    python ultralytics_side.py CLIP NETWORK INPUT_SIDE BOXES
+
+Prints a line of JSON about the network, then one for each line that it reads: a round over the whole clip.
+
+The network is random. So that its boxes are like those of a trained one its batch norms take their statistics from the
+clip, class scores are spread, boxes are made a few strides wide, and `conf` is chosen so that about BOXES are found.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from statistics import mean
+from typing import Any
+
+os.environ |= {"YOLO_OFFLINE": "true", "YOLO_VERBOSE": "false", "YOLO_AUTOINSTALL": "false"}
+
+import cv2
+import torch
+import ultralytics
+from ultralytics.data.augment import LetterBox
+from ultralytics.data.build import load_inference_source
+
+STAGES = ("preprocess", "inference", "postprocess")
+PROBED = 4
+"""Frames that the network's statistics and `conf` are taken from, spread over the clip."""
+LOGIT, SPREAD = -5.0, 1.0
+"""Mean and deviation of class logits."""
+BOX_SPREAD, BOX_STEP = 0.5, 0.5
+"""Of the logits of a box's distances: their deviation, and by how much each is less likely than the one before, which
+makes boxes of some 3 strides."""
+
+
+class Side:
+    """The pipeline `YOLO(...).predict(stream=True)`, its stages measured from outside."""
+
+    def __init__(self, clip: str, network: str, input_side: int, boxes: int) -> None:
+        torch.manual_seed(0)
+        self._clip, self._input_side = clip, input_side
+        self._yolo = ultralytics.YOLO(network)
+        pictures = _pictures(clip)
+        enliven(self._yolo.model, torch.cat([_tensor(picture, input_side) for picture in pictures]))
+        self._cpu_s: dict[str, float] = {}
+        self._conf = 0.5
+        next(iter(self._predict(0.5)))
+        self._predictor = self._yolo.predictor
+        self._conf = self._choose_conf(pictures, boxes)
+        for name in STAGES:
+            # the network works in the calling thread: its time is that thread's, whatever decodes meanwhile
+            clock = time.thread_time if name == "inference" else time.process_time
+            setattr(self._predictor, name, self._measured(name, getattr(self._predictor, name), clock))
+
+    def about(self) -> dict[str, Any]:
+        """What ran."""
+        versions = {"ultralytics": ultralytics.__version__, "torch": torch.__version__, "opencv": cv2.__version__}
+        return {"versions": versions, "conf": self._conf}
+
+    def round(self) -> dict[str, Any]:
+        """CPU time per frame in ms of the whole, of each stage, and by Ultralytics' own `speed`; boxes per frame."""
+        self._cpu_s = dict.fromkeys((*STAGES, "plot"), 0.0)
+        boxes, speeds = [], []
+        started = time.process_time()
+        for result in self._predict(self._conf):
+            before = time.process_time()
+            result.plot()
+            self._cpu_s["plot"] += time.process_time() - before
+            boxes.append(len(result.boxes))
+            speeds.append(result.speed)
+        whole_s = time.process_time() - started
+        count = len(boxes)
+        cpu_ms = {name: seconds / count * 1000 for name, seconds in self._cpu_s.items()}
+        return {
+            "frames": count,
+            "boxes": mean(boxes),
+            "overhead_ms": whole_s / count * 1000 - cpu_ms["inference"],
+            "cpu_ms": cpu_ms | {"decode": self._decode_ms()},
+            "speed_ms": {name: mean(speed[name] for speed in speeds) for name in STAGES},
+        }
+
+    def _predict(self, conf: float) -> Any:
+        return self._yolo.predict(
+            self._clip, stream=True, conf=conf, imgsz=self._input_side, device="cpu", verbose=False, save=False
+        )
+
+    def _decode_ms(self) -> float:
+        """Reading alone, by the loader that `predict` uses."""
+        started = time.process_time()
+        count = sum(1 for _ in load_inference_source(self._clip, batch=1))
+        return (time.process_time() - started) / count * 1000
+
+    def _measured(self, name: str, work: Callable[..., Any], clock: Callable[[], float]) -> Callable[..., Any]:
+        def call(*given: Any, **options: Any) -> Any:
+            started = clock()
+            done = work(*given, **options)
+            self._cpu_s[name] = self._cpu_s.get(name, 0.0) + clock() - started
+            return done
+
+        return call
+
+    def _choose_conf(self, pictures: list[Any], boxes: int) -> float:
+        """The score from which on about so many objects are left after NMS, by halving."""
+        inputs = [self._predictor.preprocess([picture]) for picture in pictures]
+        outputs = [self._predictor.inference(each) for each in inputs]
+
+        def found(conf: float) -> float:
+            self._predictor.args.conf = conf
+            return mean(
+                len(self._predictor.postprocess(copy.deepcopy(output), given, [picture])[0].boxes)
+                for output, given, picture in zip(outputs, inputs, pictures, strict=True)
+            )
+
+        return halved(found, boxes)
+
+
+def halved(found: Callable[[float], float], wanted: float, steps: int = 20) -> float:
+    """A score between 0 and 1 for which `found`, which falls as scores rise, is near `wanted`."""
+    low, high = 0.0, 1.0
+    for _ in range(steps):
+        middle = (low + high) / 2
+        low, high = (middle, high) if found(middle) > wanted else (low, middle)
+    return (low + high) / 2
+
+
+@torch.no_grad()
+def enliven(network: Any, images: torch.Tensor) -> None:
+    """Give a random network statistics, scores and boxes like those of a trained one."""
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    network.train()
+    network(images)
+    network.eval()
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.running_var.clamp_(min=float(norm.running_var.mean()) / 4)  # magnify no channel that is dead on the probe
+    head = network.model[-1]
+    outputs = [tower[-1] for tower in (*head.cv3, *head.cv2)]
+    values: dict[Any, torch.Tensor] = {}
+    hooks = [each.register_forward_hook(lambda module, _, out: values.update({module: out})) for each in outputs]
+    network(images)
+    for hook in hooks:
+        hook.remove()
+    for output in outputs:
+        spread = SPREAD if output.out_channels == head.nc else BOX_SPREAD
+        output.weight.mul_(spread / (values[output] - output.bias[:, None, None]).std())
+    for tower in head.cv3:
+        tower[-1].bias.fill_(LOGIT)
+    for tower in head.cv2:
+        tower[-1].bias.copy_((-BOX_STEP * torch.arange(head.reg_max)).repeat(4))
+
+
+def _pictures(clip: str) -> list[Any]:
+    """Some frames, (H, W, 3) uint8 BGR."""
+    capture = cv2.VideoCapture(clip)
+    total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    taken = []
+    for index in range(total):
+        is_there, picture = capture.read()
+        if is_there and index % max(1, total // PROBED) == 0:
+            taken.append(picture)
+    return taken[:PROBED]
+
+
+def _tensor(picture: Any, side: int) -> torch.Tensor:
+    """(1, 3, H, W) as the network gets it from `predict`."""
+    fitted = LetterBox((side, side), auto=True, stride=32)(image=picture)
+    return torch.from_numpy(cv2.cvtColor(fitted, cv2.COLOR_BGR2RGB)).permute(2, 0, 1)[None].float() / 255
+
+
+def main() -> None:
+    """Answer lines until there are no more."""
+    torch.set_num_threads(1)  # threads that wait for each other spin: that would count as work
+    answers, sys.stdout = sys.stdout, sys.stderr
+    clip, network, input_side, boxes = sys.argv[1:]
+    side = Side(clip, network, int(input_side), int(boxes))
+    print(json.dumps(side.about()), file=answers, flush=True)
+    for _ in sys.stdin:
+        print(json.dumps(side.round()), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

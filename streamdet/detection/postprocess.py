@@ -87,7 +87,7 @@ def _one_image(
     class_ids = torch.cat(found_classes)[order]
     candidates = boxes.decode(torch.cat(found_deltas), torch.cat(found_anchors))[order]
     candidates = boxes.clip(candidates, height, width)
-    keep = _nms_per_class(candidates, scores, class_ids, max(height, width), rule)
+    keep = nms_per_class(candidates, scores, class_ids, max(height, width), rule)
     return ImageDetections(candidates[keep], scores[keep], class_ids[keep])
 
 
@@ -97,24 +97,38 @@ def _best(logits: Tensor, rule: PostprocessRule, least: Tensor | None) -> tuple[
     Comparing logits spares a sigmoid over all R * K of them; few blocks of them hold any that is large enough.
     """
     flat = logits.flatten()
-    threshold = min(max(rule.score_threshold, 1e-6), 1 - 1e-6)
-    limit = math.log(threshold / (1 - threshold))
-    # The comparison rounds its limit to the logits' format: take a little more, then compare scores in float32.
-    limit -= abs(limit) * torch.finfo(flat.dtype).eps
+    limit = least_logit(rule, flat.dtype)
     blocks = len(flat) // SCAN_BLOCK
     whole = flat[: blocks * SCAN_BLOCK].view(blocks, SCAN_BLOCK)
     promising = (~(whole.amax(dim=1) <= limit)).nonzero().squeeze(1)  # one with a NaN is promising, too
     inside = (whole[promising] > limit).nonzero()
     rest = (flat[blocks * SCAN_BLOCK :] > limit).nonzero().squeeze(1) + blocks * SCAN_BLOCK
     places = torch.cat((promising[inside[:, 0]] * SCAN_BLOCK + inside[:, 1], rest))
-    # by way of float64: in float32 the last digit depends on a logit's place among the others, and equals would differ
-    scores = flat[places].double().sigmoid().float()
+    scores = scores_of(flat[places])
     good = scores > rule.score_threshold
     if least is not None:
         good &= scores > least[places % logits.shape[-1]]
     places, scores = places[good], scores[good]
     best = _top(scores, rule.top_k)
     return scores[best], places[best]
+
+
+def least_logit(rule: PostprocessRule, dtype: torch.dtype) -> float:
+    """No logit at or below this has a score above the rule's threshold.
+
+    Comparing with it rounds it to the logits' format: it is a little less, so that scores are to be compared as well.
+    """
+    threshold = min(max(rule.score_threshold, 1e-6), 1 - 1e-6)
+    limit = math.log(threshold / (1 - threshold))
+    return limit - abs(limit) * torch.finfo(dtype).eps
+
+
+def scores_of(logits: Tensor) -> Tensor:
+    """Float32 scores of logits in any format.
+
+    By way of float64: in float32 the last digit depends on a logit's place among the others, and equals would differ.
+    """
+    return logits.double().sigmoid().float()
 
 
 def _top(scores: Tensor, k: int) -> Tensor:
@@ -131,9 +145,7 @@ def _top(scores: Tensor, k: int) -> Tensor:
     return torch.cat((above, equal)).sort().values
 
 
-def _nms_per_class(
-    candidates: Tensor, scores: Tensor, class_ids: Tensor, longest: int, rule: PostprocessRule
-) -> Tensor:
+def nms_per_class(candidates: Tensor, scores: Tensor, class_ids: Tensor, longest: int, rule: PostprocessRule) -> Tensor:
     """Places of the best `max_detections` of `candidates` (C, 4), best first, that no better one of its class covers.
 
     One NMS for all classes, each in a region of its own: in float64, as float32 steps by more than 0.001 px there.

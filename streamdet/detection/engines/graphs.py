@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -90,7 +90,7 @@ class CudaGraphs:
     """Records CUDA graphs that share one pool of memory, as they never run at the same time."""
 
     def __init__(self) -> None:
-        self._pool: tuple[int, int] | None = None
+        self._pool: Any = None
 
     def __call__(self, engine: Engine, images: Tensor) -> CudaReplay:
         """Record the engine's pass over images (N, 3, H, W) on a CUDA device.
@@ -104,7 +104,7 @@ class CudaGraphs:
             given.copy_(images)
             benchmark, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
             try:
-                side = torch.cuda.Stream()
+                side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
                 side.wait_stream(torch.cuda.current_stream())
                 with torch.cuda.stream(side):
                     for _ in range(WARM_UP):

@@ -10,13 +10,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from av.video.reformatter import VideoReformatter
+from torch import Tensor
 
 from streamdet.detection.anchors import anchors_per_level
 from streamdet.detection.checkpoint import Model
+from streamdet.detection.conversion import Layout, layout_of, planes_to_input, upload
 from streamdet.detection.engines.making import EngineMaker
 from streamdet.detection.engines.seam import Engine, check_engine_name
 from streamdet.detection.models import find_model
 from streamdet.detection.postprocess import ImageDetections, PostprocessRule, postprocess
+from streamdet.detection.postprocess_batch import postprocess_batch, to_host
 from streamdet.detection.precision import Placement, choose_placement
 from streamdet.detection.resize import PAD_MULTIPLE, Fitting, InputRule, Picture, to_batch
 from streamdet.detection.retinanet import HeadOutputs
@@ -27,6 +30,8 @@ from streamdet.types import Detections
 
 STAGES = ("resize", "copy", "network", "postprocess")
 """`copy`: from bytes to the network's normalised input, on its device."""
+STAGES_ON_GPU = ("copy", "resize", "network", "postprocess")
+"""Where the decoder's planes travel to the device, and are converted and resized there."""
 MOST_REFORMATTERS = 16
 
 
@@ -138,24 +143,23 @@ class Detector:
         Pictures may differ in size: those that fit the same input share a batch, so that neighbours never change a
         picture's boxes.
         """
-        fittings = [self.input_rule.fit(*_size(picture)) for picture in pictures]
+        kinds = [(self.input_rule.fit(*_size(picture)), self._layout(picture)) for picture in pictures]
         results: list[Detections | None] = [None] * len(pictures)
         self.seconds = dict.fromkeys(STAGES, 0.0)
-        for fitting in dict.fromkeys(fittings):
-            places = [place for place, other in enumerate(fittings) if other == fitting]
-            for place, found in zip(places, self._batch([pictures[place] for place in places], fitting), strict=True):
-                results[place] = self._to_source(found, fitting)
+        for kind in dict.fromkeys(kinds):
+            places = [place for place, other in enumerate(kinds) if other == kind]
+            for place, found in zip(places, self._batch([pictures[place] for place in places], *kind), strict=True):
+                results[place] = self._to_source(found, kind[0])
         return [result for result in results if result is not None]
 
-    def _batch(self, pictures: list[Picture], fitting: Fitting) -> list[ImageDetections]:
+    def _batch(self, pictures: list[Picture], fitting: Fitting, layout: Layout | None) -> list[ImageDetections]:
         self.input_size_wh = (fitting.padded_width, fitting.padded_height)
         marks = [self.clock()]
-        exact, reformatter = self.input_rule.exact, self._reformatter(fitting)
-        scaled = [fitting.resize(picture, exact=exact, reformatter=reformatter) for picture in pictures]
-        marks.append(self.clock())
         with torch.inference_mode():
-            with one_thread():
-                images = to_batch(scaled, fitting, self.input_rule, self.placement.device)
+            if layout is None:
+                stages, images = STAGES, self._input_by_host(pictures, fitting, marks)
+            else:
+                stages, images = STAGES_ON_GPU, self._input_by_device(pictures, fitting, layout, marks)
             marks.append(self._now())
             if self.engine is None:
                 self.engine = self._maker.make(images)
@@ -163,20 +167,38 @@ class Detector:
             outputs = self.engine(images)
             marks.append(self._now())
             with one_thread():
-                found = self._postprocess(outputs, fitting)
+                found = to_host(self._postprocess(outputs, fitting))
             marks.append(self._now())
-        for stage, begun, ended in zip(STAGES, marks, marks[1:], strict=False):
+        for stage, begun, ended in zip(stages, marks, marks[1:], strict=False):
             self.seconds[stage] += ended - begun
         return found
+
+    def _layout(self, picture: Picture) -> Layout | None:
+        """How the device reads the picture; None where the host makes the network's input."""
+        on_gpu = self.placement.device.type == "cuda" and not self.input_rule.exact
+        return layout_of(picture) if on_gpu else None
+
+    def _input_by_host(self, pictures: list[Picture], fitting: Fitting, marks: list[float]) -> Tensor:
+        exact, reformatter = self.input_rule.exact, self._reformatter(fitting)
+        scaled = [fitting.resize(picture, exact=exact, reformatter=reformatter) for picture in pictures]
+        marks.append(self.clock())
+        with one_thread():
+            return to_batch(scaled, fitting, self.input_rule, self.placement.device)
+
+    def _input_by_device(self, pictures: list[Picture], fitting: Fitting, layout: Layout, marks: list[float]) -> Tensor:
+        planes = upload(pictures, layout, self.placement.device)
+        marks.append(self._now())
+        return planes_to_input(planes, fitting, self.input_rule)
 
     def _postprocess(self, outputs: list[HeadOutputs], fitting: Fitting) -> list[ImageDetections]:
         device = self.placement.device
         anchors = anchors_per_level(self.card.config.anchors, fitting.padded_height, fitting.padded_width, device)
         least = torch.from_numpy(self.thresholds).to(device)
+        batch = postprocess_batch if device.type == "cuda" else postprocess
         return [
             found
             for heads in outputs
-            for found in postprocess(heads, anchors, fitting.height, fitting.width, self.rule, least)
+            for found in batch(heads, anchors, fitting.height, fitting.width, self.rule, least)
         ]
 
     def _now(self) -> float:
@@ -193,9 +215,9 @@ class Detector:
 
     def _to_source(self, found: ImageDetections, fitting: Fitting) -> Detections:
         return Detections(
-            fitting.boxes_to_source(found.boxes.cpu().numpy()),
-            found.scores.cpu().numpy(),
-            found.class_ids.cpu().numpy(),
+            fitting.boxes_to_source(found.boxes.numpy()),
+            found.scores.numpy(),
+            found.class_ids.numpy(),
             self.card.class_names,
         )
 

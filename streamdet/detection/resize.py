@@ -96,6 +96,11 @@ class Fitting:
         """`height` rounded up to a multiple of 32."""
         return -(-self.height // PAD_MULTIPLE) * PAD_MULTIPLE
 
+    @property
+    def averages(self) -> bool:
+        """True where a new pixel is the average of those that it covers: where they are four or more."""
+        return self.width * 2 <= self.source_width
+
     def resize(self, picture: Picture, *, exact: bool, reformatter: VideoReformatter | None = None) -> Tensor:
         """`picture` scaled: (3, height, width) RGB, uint8, or float32 in 0-255 when `exact`.
 
@@ -111,8 +116,7 @@ class Fitting:
             return F.interpolate(planes[None].float(), size=size, mode="bilinear", align_corners=False)[0]
         if not isinstance(picture, av.VideoFrame):
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-        shrinks = self.width * 2 <= self.source_width
-        interpolation = Interpolation.AREA if shrinks else BILINEAR
+        interpolation = Interpolation.AREA if self.averages else BILINEAR
         return torch.from_numpy(_to_planes(reformatter, picture, self.width, self.height, interpolation))
 
     def boxes_to_source(self, boxes_xyxy: Float32Array) -> Float32Array:

@@ -85,7 +85,7 @@ class CommonOptions:
     engine: str = "auto"
     """What computes the network: auto, torch, winograd, openvino or openvino-int8."""
     batch: int | None = None
-    """Most frames in one pass of the network; None: 8 on a GPU; on a CPU 2, of cameras 1."""
+    """Most frames in one pass of the network; None: on a GPU measured, of cameras 8; on a CPU 2, of cameras 1."""
     size: tuple[int, int] | None = None
     """Short and long side in pixels that frames are scaled to; None: the model's own."""
     quality: Quality = "balanced"

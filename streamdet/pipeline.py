@@ -26,6 +26,11 @@ QUEUE_BYTES = 128 << 20
 """Most bytes of pictures that wait between two stages."""
 
 
+def most_at_once(width: int, height: int) -> int:
+    """How many pictures (yuv420p, sides in pixels) can be waiting when a batch is taken: larger ones never fill."""
+    return max(1, QUEUE_BYTES // 2 // max(1, width * height * 3 // 2))
+
+
 class Sink(Protocol):
     """Where detected frames go."""
 

@@ -90,7 +90,7 @@ def bench(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
     engine: Annotated[str, typer.Option(help="auto, torch, winograd, openvino or openvino-int8.")] = "auto",
-    batch: Annotated[int | None, typer.Option(help="Frames per pass. Default: 8 on a GPU, 2 on a CPU.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Frames per pass. Default: measured on a GPU, 2 on a CPU.")] = None,
     alone: Annotated[bool, typer.Option("--alone", help="Only our own work, nobody else's.")] = False,
     as_json: Annotated[
         Path | None, typer.Option("--json", help="All numbers as JSON; - for standard output.", metavar="FILE")
@@ -147,13 +147,16 @@ def measure(
 ) -> Bench:
     """Measure everything. `how`: device, precision, engine. Raises StreamdetError."""
     from streamdet.cli.bench_measure import measure_stages, peak_memory_bytes, read_frames, run_job
+    from streamdet.detection.batching import batch_for
     from streamdet.detection.detector import Detector
+    from streamdet.pipeline import most_at_once
 
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     device, precision, engine = how
     detector = Detector.load(model, device=device, precision=precision, size=size, engine=engine)
     frames = read_frames(clip, count)
-    batch = batch or (8 if detector.placement.device.type == "cuda" else 2)
+    sides = (frames[0].width, frames[0].height)
+    batch = batch or batch_for(detector, *sides, most_at_once(*sides))
     with tempfile.TemporaryDirectory() as name, _progress(rounds) as tell:
         folder = Path(name)
         tell(0, "warming up")

@@ -50,7 +50,8 @@ def run_file(options: RunOptions) -> int:
 
 def _run(options: RunOptions, source: Source, setup: Setup) -> int:
     from streamdet.cli.receipt import RunDisplay, show_receipt, stage_names
-    from streamdet.pipeline import Pipeline
+    from streamdet.detection.batching import batch_for
+    from streamdet.pipeline import Pipeline, most_at_once
     from streamdet.report import RunReport
 
     common, detector, info = options.common, setup.detector, source.info
@@ -72,7 +73,7 @@ def _run(options: RunOptions, source: Source, setup: Setup) -> int:
         model_sha256=detector.sha256,
         device=str(detector.placement.device),
         precision=detector.placement.precision,
-        batch=common.batch or (8 if detector.placement.device.type == "cuda" else 2),
+        batch=common.batch or batch_for(detector, info.width, info.height, most_at_once(info.width, info.height)),
     )
     for name in stage_names(options):
         report.stage(name)

@@ -160,7 +160,7 @@ def run(
         ),
     ] = "auto",
     batch: Annotated[
-        int | None, typer.Option(help="Frames per pass. Default: 8 on a GPU, 2 on a CPU.", rich_help_panel=HOW)
+        int | None, typer.Option(help="Frames per pass. Default: measured on a GPU, 2 on a CPU.", rich_help_panel=HOW)
     ] = None,
     size: Annotated[
         str | None,

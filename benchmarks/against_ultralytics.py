@@ -12,7 +12,7 @@ Ultralytics asks for opencv-python, which overwrites our opencv-python-headless:
     ultralytics-venv/bin/pip install ultralytics
     .venv/bin/python benchmarks/against_ultralytics.py --ultralytics-python ultralytics-venv/bin/python
 
-The clip is samples/parking.mp4, scaled. [--frames 100] [--rounds 5] [--size 384x640] [--model street] [--history]
+The clip is samples/parking.mp4, scaled. [--frames 300] [--rounds 5] [--size 384x640] [--model street] [--history]
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ def main() -> None:
     parser.add_argument("--network", default="yolo11n.yaml", help="theirs, by the name of its YAML")
     parser.add_argument("--model", default="street", help="ours")
     parser.add_argument("--size", default="384x640", help="short x long side of both networks' input")
-    parser.add_argument("--frames", type=int, default=100)
+    parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--history", action="store_true", help="append a row to HISTORY.md")
     chosen = parser.parse_args()

@@ -13,7 +13,8 @@ def machine() -> str:
     """What the work ran on, in short."""
     import torch
 
-    return f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{torch.backends.cpu.get_cpu_capability()}, {threads} thread{'s' * (threads != 1)}"
 
 
 def history_row(script: str, on: str, versions: str, theirs: str, ours: str, ratio: str, details: str) -> str:

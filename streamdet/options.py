@@ -12,6 +12,8 @@ from streamdet.errors import UsageError
 Quality = Literal["small", "balanced", "high"]
 """File size of the annotated video against its fidelity."""
 
+Processor = Literal["cpu", "gpu"]
+"""What decodes or encodes."""
 
 Transport = Literal["tcp", "udp"]
 
@@ -124,6 +126,8 @@ class RunOptions:
     """Seconds after the first frame to begin at."""
     resume: bool = False
     """Go on where a run with the same options was stopped or killed."""
+    decode: Processor = "cpu"
+    encode: Processor = "cpu"
     common: CommonOptions = field(default_factory=CommonOptions)
 
     def __post_init__(self) -> None:

@@ -77,11 +77,13 @@ def open_sinks(options: RunOptions, source: Source, setup: Setup, report: RunRep
     from streamdet.results.counts import CountsCsv
     from streamdet.results.jsonl import JsonlWriter
     from streamdet.video.annotated import AnnotatedVideo
+    from streamdet.video.encoding import choose_encoder
     from streamdet.video.overlay import Overlay
     from streamdet.video.writer import VideoWriter
 
     common, info, card, found = options.common, source.info, setup.detector.card, setup.found
-    header = header_of(options, source, setup)
+    encoder, note = choose_encoder(options.encode, info.width, info.height, common.quality)
+    header = header_of(options, source, setup, encoder)
     check_header(found, header)
     told = 0 if found is None else found.lines.frames
     overwrite = common.overwrite or found is not None
@@ -89,6 +91,7 @@ def open_sinks(options: RunOptions, source: Source, setup: Setup, report: RunRep
     overlay = Overlay(card.class_names)
     path = options.video_path
     if path is not None:
+        report.notes += [] if note is None else [note]
         kept = None if found is None else found.video
         writer = VideoWriter(
             path,
@@ -98,6 +101,7 @@ def open_sinks(options: RunOptions, source: Source, setup: Setup, report: RunRep
             overwrite=overwrite,
             quality=common.quality,
             kept=kept,
+            encoder=encoder,
         )
         video = AnnotatedVideo(writer, overlay, report.stage("draw"), report.stage("encode"))
         sinks.append(PassOver(video, 0 if kept is None else kept.frames))
@@ -116,8 +120,10 @@ def open_sinks(options: RunOptions, source: Source, setup: Setup, report: RunRep
     return sinks
 
 
-def header_of(options: RunOptions, source: Source, setup: Setup) -> dict[str, object]:
+def header_of(options: RunOptions, source: Source, setup: Setup, encoder: str) -> dict[str, object]:
     """The first of the JSON lines."""
+    from streamdet.video.encoding import ENCODER
+
     info, card, scores = source.info, setup.detector.card, setup.scores
     header: dict[str, object] = {
         "source": info.name,
@@ -129,6 +135,8 @@ def header_of(options: RunOptions, source: Source, setup: Setup) -> dict[str, ob
         "width": info.width,
         "height": info.height,
     }
+    if options.video and encoder != ENCODER:
+        header["encoder"] = encoder  # none can go on with another's video: --resume compares this
     if options.common.tracks:
         header["tracking"] = told_tracking(scores, card.class_names)
     if setup.rules:

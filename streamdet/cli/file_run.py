@@ -34,7 +34,9 @@ def run_file(options: RunOptions) -> int:
     if found is not None and found.lines.complete:
         typer.echo(f"{common.jsonl} is complete: there is nothing to go on with", err=True)
         return 0
-    with open_source(options.source, start_s=options.start_s, end_s=common.end_s, every=common.every) as source:
+    with open_source(
+        options.source, start_s=options.start_s, end_s=common.end_s, every=common.every, decode=options.decode
+    ) as source:
         check_targets(options, source.info.path, overwrite=common.overwrite or found is not None)
         rules = place_rules(common.analysis)
         Places.of(rules).geometry((source.info.width, source.info.height))  # raises where they lie outside
@@ -79,6 +81,7 @@ def _run(options: RunOptions, source: Source, setup: Setup) -> int:
         report.stage(name)
     steps = Steps(common, setup, report)
     sinks = open_sinks(options, source, setup, report)
+    report.notes += source.notes
     known = None if setup.found is None else setup.found.replay()
     report.notes += [] if setup.found is None else [setup.found.note()]
     pipeline = Pipeline(source, detector, sinks, report, steps=steps.steps, known=known, ended_early=source.ended_early)

@@ -15,6 +15,7 @@ from streamdet.options import (
     CommonOptions,
     LiveOptions,
     LiveRunOptions,
+    Processor,
     Quality,
     RunOptions,
     Transport,
@@ -166,6 +167,14 @@ def run(
         str | None,
         typer.Option(help="Short x long side that frames are scaled to, such as 480x800.", rich_help_panel=HOW),
     ] = None,
+    decode: Annotated[
+        Processor,
+        typer.Option(help="gpu: files by NVDEC, where it can; told where it can't.", rich_help_panel=HOW),
+    ] = "cpu",
+    encode: Annotated[
+        Processor,
+        typer.Option(help="gpu: files by NVENC, where it can; told where it can't.", rich_help_panel=HOW),
+    ] = "cpu",
     config: Annotated[
         Path | None,
         typer.Option(help="Cameras from a TOML file (docs/cameras.md).", metavar="FILE", rich_help_panel=LIVE),
@@ -261,6 +270,7 @@ def run(
     )
     if config is not None or is_live(typed, follow=follow):
         _refuse({"--start": start is not None, "--resume": resume}, "is for files: a camera begins now; leave it out")
+        _refuse({"--decode gpu": decode == "gpu", "--encode gpu": encode == "gpu"}, "is for files: leave it out")
         live_options = LiveRunOptions(
             sources=typed,
             config=config,
@@ -296,7 +306,16 @@ def run(
     }
     _refuse(of_cameras, "is for cameras and streams: leave it out for files")
     options = [
-        RunOptions(source=source, out=place, video=not no_video, start_s=start, resume=resume, common=common)
+        RunOptions(
+            source=source,
+            out=place,
+            video=not no_video,
+            start_s=start,
+            resume=resume,
+            decode=decode,
+            encode=encode,
+            common=common,
+        )
         for source, place in zip(typed, places_of(typed, out), strict=True)
     ]
     if len(options) > 1 and any(target is not None for target in (jsonl, report, counts)):

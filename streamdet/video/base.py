@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -139,6 +139,8 @@ class Source(ABC):
 
     info: SourceInfo
     counts: SourceCounts
+    notes: Sequence[str] = ()
+    """What a user should know of how it is read, a sentence each."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:

@@ -88,7 +88,8 @@ class PacketDecoder:
         self._codec = self._decoder.codec.canonical_name
         self._field_pairs = FieldPairs(self._decoder.extradata) if self._codec == "h264" else None
         self._again: InputContainer | None = None
-        _prepare(self._decoder, min(os.cpu_count() or 1, MAX_THREADS))
+        # threads gain nothing where a GPU decodes, and each would hold pictures of it
+        _prepare(self._decoder, 1 if self._decoder.is_hwaccel else min(os.cpu_count() or 1, MAX_THREADS))
 
     def decode(self, packets: Iterator[VideoPacket]) -> Generator[Decoded]:
         """All pictures of `packets`, in presentation order; at the end `counts` holds exactly."""

@@ -15,6 +15,7 @@ from streamdet.video.base import Source, SourceCounts, SourceInfo, printable
 from streamdet.video.container import open_container, reason, video_stream
 from streamdet.video.decoding import Decoded, PacketDecoder, VideoPacket
 from streamdet.video.ending import Ending
+from streamdet.video.hardware import Processor, open_with_nvdec, used_nvdec
 from streamdet.video.orientation import Turner, orientation_of
 from streamdet.video.timing import FrameClock
 
@@ -32,8 +33,10 @@ class FileSource(Source):
     `Frame.index` counts the pictures from the first one at or after `start_s`.
     """
 
-    def __init__(self, path: Path, *, start_s: float | None, end_s: float | None, every: int) -> None:
-        """Open `path` and decode its first picture.
+    def __init__(
+        self, path: Path, *, start_s: float | None, end_s: float | None, every: int, decode: Processor = "cpu"
+    ) -> None:
+        """Open `path` and decode its first picture; `notes` says so where a GPU was asked for and isn't used.
 
         Raises:
             SourceError: it is not a video, holds no picture, or its codec can't be decoded.
@@ -41,9 +44,14 @@ class FileSource(Source):
         self._path = path
         self._turn = Turner()
         self._early: str | None = None
+        self._decode = decode
         self._open()
         try:
             first = self._next()
+            if self._decode == "gpu" and (first is None or not used_nvdec(first.picture)):
+                self._leave_gpu("it does not take these pictures")
+                self._reopen()
+                first = self._next()
             if first is None:
                 raise SourceError(self._no_picture())
             self.info = self._describe(first, start_s, end_s, every)
@@ -94,11 +102,20 @@ class FileSource(Source):
     def _open(self) -> None:
         """(Re)open the file at its beginning, with all counts at zero."""
         self._first = None
-        self._container = open_container(self._path)
+        if self._decode == "gpu":
+            self._container, why_not = open_with_nvdec(self._path)
+            if why_not is not None:
+                self._leave_gpu(why_not)
+        else:
+            self._container = open_container(self._path)
         self._stream = video_stream(self._container, self._path)
         self._time_base = self._stream.time_base or Fraction(1, 1000)
         self._ending = Ending(self._container, self._stream)
         self._start(self._packets())
+
+    def _leave_gpu(self, why: str) -> None:
+        self._decode = "cpu"
+        self.notes = [f"decoded on the CPU: NVDEC can't be used ({why})"]
 
     def _start(self, packets: Iterator[VideoPacket]) -> None:
         self._reading = True

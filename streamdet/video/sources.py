@@ -11,13 +11,19 @@ from streamdet.errors import SourceError, UsageError
 from streamdet.video.base import Source
 from streamdet.video.container import reason
 from streamdet.video.files import FileSource
+from streamdet.video.hardware import Processor
 from streamdet.video.pictures import PICTURE_SUFFIXES, PictureSource, pictures_in
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<rest>.*)", re.DOTALL)
 
 
 def open_source(
-    location: str | Path, *, start_s: float | None = None, end_s: float | None = None, every: int = 1
+    location: str | Path,
+    *,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    every: int = 1,
+    decode: Processor = "cpu",
 ) -> Source:
     """Open a video file, an image or a folder of images.
 
@@ -27,6 +33,7 @@ def open_source(
         start_s: seconds after the first picture at which to begin; exact, whatever the key frames.
         end_s: seconds after the first picture at which to stop; the frame at this time is not given out any more.
         every: give out every so many pictures only, counted from the first one at or after `start_s`.
+        decode: what decodes a video: "gpu" is NVDEC, or where it can't be used the CPU, with a sentence in `notes`.
 
     Raises:
         UsageError: a live stream or camera (not yet), or numbers that make no sense.
@@ -56,7 +63,7 @@ def open_source(
         raise SourceError(f"{path} is empty (0 bytes): copy or record it again")
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return PictureSource(path, [path], start_s=start_s, end_s=end_s, every=every)
-    return FileSource(path, start_s=start_s, end_s=end_s, every=every)
+    return FileSource(path, start_s=start_s, end_s=end_s, every=every, decode=decode)
 
 
 def _check_window(start_s: float | None, end_s: float | None, every: int) -> None:

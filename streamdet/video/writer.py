@@ -20,7 +20,7 @@ from streamdet.errors import OutputError
 from streamdet.video.audio import AudioCopy
 from streamdet.video.base import UNFINISHED_COMMENT, SourceInfo
 from streamdet.video.continuing import KeptVideo
-from streamdet.video.encoding import Quality, add_encoder, check_encoder
+from streamdet.video.encoding import ENCODER, Quality, add_encoder, check_encoder
 from streamdet.video.fitting import Fitter
 from streamdet.video.remux import drop_torn_fragment, finish_file, output_failure
 from streamdet.video.targets import check_target, muxer_for
@@ -62,6 +62,7 @@ class VideoWriter:
         overwrite: bool = False,
         quality: Quality = "balanced",
         kept: KeptVideo | None = None,
+        encoder: str = ENCODER,
     ) -> None:
         """Check that `path` can be written and prepare the encoder; nothing is written yet.
 
@@ -74,6 +75,7 @@ class VideoWriter:
             quality: `small`, `balanced` or `high`: file size against fidelity.
             kept: the video of a stopped run that this one goes on with; frames from there on are to be written. It
                 must be replaceable.
+            encoder: what `encoding.choose_encoder` gave for this size.
 
         Raises:
             UsageError: the ending is not known, the file exists, or it is the source.
@@ -90,6 +92,7 @@ class VideoWriter:
         check_encoder()
         self._quality = quality
         self._kept = kept
+        self._encoder = encoder
         self._fit = Fitter(width, height)
         self._container: OutputContainer | None = None
         self._closed = False
@@ -211,7 +214,7 @@ class VideoWriter:
             f"file:{self.path}", "w", format=self._muxer, container_options=_running_options(self._muxer)
         )
         container.metadata["comment"] = UNFINISHED_COMMENT
-        stream = add_encoder(container, picture, info, self._time_base, self._quality)
+        stream = add_encoder(container, picture, info, self._time_base, self._quality, self._encoder)
         self._audio = AudioCopy(info, self._muxer, self.shift_s, running=True)
         self._audio.add_to(container)
         container.start_encoding()

@@ -41,6 +41,21 @@ def test_a_clip_comes_out_annotated_whole_and_on_time(streamdet: Streamdet, clip
     assert all(stage["frames"] == 50 for stage in report["stages"].values())
 
 
+def test_without_a_gpu_the_cpu_decodes_and_encodes_and_that_is_told(
+    streamdet: Streamdet, clip: Path, model_file: Path
+) -> None:
+    done = streamdet(
+        "run", clip, "--model", model_file, "--decode", "gpu", "--encode", "gpu", "--report", "run.json", "--end", "0.4"
+    )
+    assert done.exit_code == 0, done.err
+    report = json.loads(Path("run.json").read_text())
+    assert report["frames"]["written"] == 10
+    assert times_of(Path("clip.annotated.mp4")) == times_of(clip)[:10]
+    if not Path("/dev/nvidiactl").exists():
+        for told in ("decoded on the CPU: NVDEC can't be used", "encoded on the CPU: NVENC can't be used"):
+            assert sum(note.startswith(told) for note in report["notes"]) == 1
+
+
 def test_existing_files_are_only_replaced_when_asked(streamdet: Streamdet, clip: Path, model_file: Path) -> None:
     Path("old.mp4").write_text("precious")
     refused = streamdet("run", clip, "--model", model_file, "--out", "old.mp4")
@@ -158,6 +173,8 @@ def test_several_files_go_into_a_folder(streamdet: Streamdet, clip: Path, model_
         (("CLIP", "--report", "-"), 2, "--report - is no file"),
         (("CLIP", "--report", "/dev/null", "--overwrite"), 2, "/dev/null is a device or pipe"),
         (("CLIP", "--every", "0"), 2, "--every is 0"),
+        (("rtsp://127.0.0.1:9/a", "--decode", "gpu"), 2, "--decode gpu is for files: leave it out"),
+        (("rtsp://127.0.0.1:9/a", "--encode", "gpu"), 2, "--encode gpu is for files: leave it out"),
         (("sound.m4a",), 3, "no picture in sound.m4a: it has no video track"),
         (("shots",), 3, "no image in the folder shots"),
         (("x" * 300,), 3, "can't be opened: file name too long"),

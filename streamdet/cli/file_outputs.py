@@ -135,8 +135,9 @@ def header_of(options: RunOptions, source: Source, setup: Setup, encoder: str) -
         "width": info.width,
         "height": info.height,
     }
-    if options.video and encoder != ENCODER:
-        header["encoder"] = encoder  # none can go on with another's video: --resume compares this
+    encoding = (encoder, options.common.quality)
+    if options.video and encoding != (ENCODER, "balanced"):
+        header["encoder"] = " ".join(encoding)  # none can go on with another's video: --resume compares this
     if options.common.tracks:
         header["tracking"] = told_tracking(scores, card.class_names)
     if setup.rules:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from streamdet.results.jsonl_reading import read_jsonl
+from streamdet.video.hardware import NVENC
 from tests.cli.conftest import Streamdet
 from tests.media import boxes_of, make_clip, packets_of, times_of
 
@@ -149,6 +150,24 @@ def test_other_options_are_refused(
     assert done.exit_code in (1, 2)
     assert sentence in done.err
     assert Path("a.jsonl").read_bytes()[: len(before)] == before
+
+
+def test_another_encoder_is_refused(
+    streamdet: Streamdet, clip: Path, model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind its pictures those of the one before, which need other parameters, can't be decoded."""
+    arguments = ("run", str(clip), "--model", str(model_file), "--jsonl", "a.jsonl")
+    assert streamdet(*arguments).exit_code == 0
+    lines = Path("a.jsonl").read_bytes().splitlines(keepends=True)
+    Path("a.jsonl").write_bytes(b"".join(lines[:11]))
+    before = Path("clip.annotated.mp4").read_bytes()
+    others = [streamdet(*arguments, "--quality", "high", "--resume")]
+    monkeypatch.setattr("streamdet.video.encoding.choose_encoder", lambda *_: (NVENC, None))
+    others.append(streamdet(*arguments, "--encode", "gpu", "--resume"))
+    for done in others:
+        assert done.exit_code == 2
+        assert "its encoder differ" in done.err
+    assert Path("clip.annotated.mp4").read_bytes() == before
 
 
 def test_what_is_no_file_of_detections_is_left_alone(streamdet: Streamdet, clip: Path, model_file: Path) -> None:

@@ -52,6 +52,7 @@ class GraphEngine:
         self._replays: OrderedDict[Shape, Replay] = OrderedDict()
         self._seen: set[Shape] = set()
 
+    @torch.inference_mode()  # what is recorded in it can't be written to outside of it
     def __call__(self, images: Tensor) -> list[HeadOutputs]:
         """Raw outputs of all pictures together. Raises torch.OutOfMemoryError where a graph has no room."""
         shape = tuple(images.shape)

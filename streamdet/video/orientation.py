@@ -1,4 +1,4 @@
-"""Turns decoded pictures upright, as the display matrix of the container or of EXIF demands."""
+"""Turns decoded pictures upright, as the display matrix of the container or of EXIF demands, and readable."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ class Orientation:
 
 
 UPRIGHT = Orientation((), 0)
+UNSPECIFIED = 2
+READABLE = frozenset((0, 1, UNSPECIFIED, 4, 5, 6, 7, 9))
+"""Colour spaces (H.273, matrix coefficients) that FFmpeg's scaler knows; with others it refuses to convert a picture."""
 
 
 def orientation_of(picture: av.VideoFrame) -> Orientation:
@@ -71,7 +74,13 @@ class Turner:
         return self._seen[1]
 
     def __call__(self, picture: av.VideoFrame, orientation: Orientation) -> av.VideoFrame:
-        """The upright picture: the same object where there is nothing to do."""
+        """The upright picture: the same object where there is nothing to do.
+
+        A colour space that can't be converted from (YCgCo, constant luminance) is taken for an unspecified one: colours
+        that are somewhat off beat a frame that is lost.
+        """
+        if int(picture.colorspace) not in READABLE:
+            picture.colorspace = UNSPECIFIED
         if not orientation.filters:
             return picture
         wanted = (picture.width, picture.height, picture.format.name, orientation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -156,3 +157,25 @@ def test_real_clips(path: Path | None) -> None:
     assert_accounts(source.counts)
     assert (source.counts.lost, source.counts.damaged_marked, source.ended_early()) == (0, 0, None)
     assert count == len(packets_of(path)) or path.suffix == ".h264"
+
+
+@pytest.mark.parametrize("space", [8, 10, 13])
+def test_pictures_in_colours_that_no_scaler_knows_can_be_converted(tmp_path: Path, space: int) -> None:
+    path = tmp_path / "odd.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.colorspace = space
+        for index in range(3):
+            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 128, np.uint8), format="yuv420p")
+            frame.pts = index
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        picture = next(container.decode(video=0))
+        assert int(picture.colorspace) == space
+        with pytest.raises(OSError, match="not supported"):
+            picture.reformat(format="gbrp")
+    with open_source(path) as source:
+        greys = [frame.picture.reformat(format="gbrp").to_ndarray().mean() for frame in source]
+    assert greys == pytest.approx([130, 130, 130], abs=2)

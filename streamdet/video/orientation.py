@@ -31,7 +31,7 @@ class Orientation:
 UPRIGHT = Orientation((), 0)
 UNSPECIFIED = 2
 READABLE = frozenset((0, 1, UNSPECIFIED, 4, 5, 6, 7, 9))
-"""Colour spaces (H.273, matrix coefficients) that FFmpeg's scaler knows; with others it refuses to convert a picture."""
+"""Colour spaces (H.273, matrix coefficients) that FFmpeg's scaler knows; pictures of others it refuses to convert."""
 
 
 def orientation_of(picture: av.VideoFrame) -> Orientation:

@@ -145,14 +145,14 @@ class Sides:
         before = self.side[:, seen.rows]
         known = sure & (before == 0)
         changed = sure & (before == -now)
-        for border, place in np.argwhere(changed).tolist():
-            row = seen.rows[place]
-            moved = has_moved(self._sure_boxes[border, row], seen.boxes_xyxy[place], size_wh)
-            if moved and np.isnan(self._changing_s[border, row]):
-                self._changing_s[border, row] = seen.time_s
-            since_s = self._changing_s[border, row]
-            hold_s = HIDDEN_S if seen.hidden[place] else self._hold_s
-            changed[border, place] = moved and seen.time_s - since_s >= hold_s
+        borders, places = np.nonzero(changed)
+        if len(borders):
+            rows = seen.rows[places]
+            moved = has_moved(self._sure_boxes[borders, rows], seen.boxes_xyxy[places], size_wh)
+            begins = moved & np.isnan(self._changing_s[borders, rows])
+            self._changing_s[borders[begins], rows[begins]] = seen.time_s
+            hold_s = np.where(seen.hidden[places], HIDDEN_S, self._hold_s)
+            changed[borders, places] = moved & (seen.time_s - self._changing_s[borders, rows] >= hold_s)
         borders, places = np.nonzero(known | changed | (sure & (before == now)))
         rows = seen.rows[places]
         self.side[borders, rows] = now[borders, places]
@@ -185,14 +185,15 @@ class Sides:
         self._anchors = grown(self._anchors.T, size).T
 
 
-def has_moved(before_xyxy: Floats, now_xyxy: Floats, size_wh: tuple[int, int]) -> bool:
-    """True when the thing in a box has moved; False when one edge of the box at most has: that is something before it.
+def has_moved(before_xyxy: Floats, now_xyxy: Floats, size_wh: tuple[int, int]) -> Bools:
+    """(M,) whether the things in boxes (M, 4) have moved. Where one edge at most has, something came before it.
 
     An edge on the picture's border can't move, so it counts as moved.
     """
-    sides = np.maximum(before_xyxy[2:] - before_xyxy[:2], now_xyxy[2:] - now_xyxy[:2])
-    moved = np.abs(now_xyxy - before_xyxy) > MOVED_SHARE * np.tile(sides, 2)
-    return int((moved | at_border(before_xyxy, size_wh) | at_border(now_xyxy, size_wh)).sum()) >= 2
+    sides = np.maximum(before_xyxy[:, 2:] - before_xyxy[:, :2], now_xyxy[:, 2:] - now_xyxy[:, :2])
+    moved = np.abs(now_xyxy - before_xyxy) > MOVED_SHARE * np.tile(sides, (1, 2))
+    edges = moved | at_border(before_xyxy, size_wh) | at_border(now_xyxy, size_wh)
+    return np.asarray(edges.sum(axis=1) >= 2)
 
 
 def at_border(boxes_xyxy: Floats, size_wh: tuple[int, int]) -> Bools:

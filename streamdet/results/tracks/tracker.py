@@ -97,13 +97,16 @@ class Tracker:
         weak = seen.scores >= rule.low_score
         known = self._ids >= 0
         rows, free = np.full(len(boxes), -1, np.int64), np.ones(len(known), bool)
+        expected = self._motion.boxes_xyxy
         for which, tracks, least in (
             (strong, known, rule.strong_iou),
             (weak, known, rule.weak_iou),
             (strong, ~known, rule.fresh_iou),
         ):
             left, waiting = np.flatnonzero(once & which & (rows < 0)), np.flatnonzero(tracks & free)
-            similar = overlaps(self._motion.boxes_xyxy[waiting], boxes[left])
+            if not len(left) or not len(waiting):
+                continue
+            similar = overlaps(expected[waiting], boxes[left])
             similar[~self._resting.may_be(waiting, boxes[left], clearly=which is strong)] = 0
             a, b = assign(similar, least)
             rows[left[b]] = waiting[a]

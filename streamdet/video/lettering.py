@@ -19,7 +19,7 @@ def shortened(name: str, most: int) -> str:
 
 
 class Lettering:
-    """One size of font. Widths and heights are pixels; arrays are (rows, width), 0..1."""
+    """One size of font. Widths and heights are pixels; arrays are (rows, width), 0..1, and not to be changed."""
 
     def __init__(self, font_px: int) -> None:
         self._font = ImageFont.load_default(font_px)
@@ -36,6 +36,9 @@ class Lettering:
         self._sign = math.ceil(self._font.getlength("%"))
         self.number_width = round(font_px * 0.6) + 2 * self._cell + self._sign + self._pad
         """Of " 87%", with its share of the plate; the same for all numbers."""
+        # Each is wanted for four places among the chroma pixels, numbers in every class's colour, too.
+        self._numbers: dict[str, Floats] = {}
+        self._plates: dict[tuple[int, bool, bool], Floats] = {}
 
     def name_width(self, name: str, *, alone: bool) -> int:
         """With its share of the plate; `alone`: no number follows."""
@@ -50,6 +53,12 @@ class Lettering:
 
     def number_ink(self, number: str) -> Floats:
         """Letters of a per cent number of one to three digits, right-aligned, every digit in the middle of its cell."""
+        ink = self._numbers.get(number)
+        if ink is None:
+            ink = self._numbers[number] = self._write_number(number)
+        return ink
+
+    def _write_number(self, number: str) -> Floats:
         image = Image.new("L", (self.number_width, self.rows))
         pen = ImageDraw.Draw(image)
         right = self.number_width - self._pad
@@ -63,9 +72,13 @@ class Lettering:
 
     def plate(self, width: int, *, left_round: bool, right_round: bool) -> Floats:
         """A plate of that width, with round corners on one side or both."""
-        more = math.ceil(self._radius) + 1
-        left, right = (0 if left_round else more), (0 if right_round else more)
-        return _rounded(left + width + right, self.rows, self._radius)[:, left : left + width]
+        key = (width, left_round, right_round)
+        plate = self._plates.get(key)
+        if plate is None:
+            more = math.ceil(self._radius) + 1
+            left, right = (0 if left_round else more), (0 if right_round else more)
+            plate = self._plates[key] = _rounded(left + width + right, self.rows, self._radius)[:, left : left + width]
+        return plate
 
     def _words(self, name: str) -> tuple[list[tuple[int, str]], int]:
         """Where each word begins, from the first one's beginning, and the width of all."""

@@ -1,10 +1,10 @@
 """What the pipelines of Ultralytics and of streamdet cost beside their networks, on the same 1080p clip, in one run.
 
-Theirs: `YOLO("yolo11n.yaml").predict(clip, stream=True)` and `plot()` of each result. Ours: what `streamdet run` does,
-in its threads, up to the annotated picture. Counted is the CPU time of the whole process, without that of the network,
-and without encoding, which neither side does here. One frame at a time, the same input size, one torch thread each,
-sides in turns, medians of the rounds. Their network is random (no weights are fetched), and finds about as many boxes
-as ours: see ultralytics_side.py.
+Theirs: `YOLO("yolo11n.yaml").predict(clip, stream=True)`, `plot()` of each result, and its way to the YUV that encoders
+take, by OpenCV. Ours: what `streamdet run` does, in its threads, up to the annotated picture, which is YUV. Counted is
+the CPU time of the whole process, without that of the network, and without encoding, which neither side does here. One
+frame at a time, the same input size, one torch thread each, sides in turns, medians of the rounds. Their network is
+random (no weights are fetched), and finds about as many boxes as ours: see ultralytics_side.py.
 
 Ultralytics asks for opencv-python, which overwrites our opencv-python-headless: give it an environment of its own.
 
@@ -45,8 +45,8 @@ from streamdet.video.overlay import Overlay
 from streamdet.video.sources import open_source
 
 SIZE_WH = 1920, 1080
-STAGES = ("decode", "preprocess", "postprocess", "plot")
-"""As both sides have them; `preprocess`: all from the decoded picture to the network's input."""
+STAGES = ("decode", "preprocess", "postprocess", "plot", "to YUV")
+"""`preprocess`: all from the decoded picture to the network's input. Ours draws on the YUV picture that was decoded."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ def our_round(clip: Path, detector: Detector) -> Round:
         "preprocess": busy_s["resize"] + busy_s["copy"],
         "postprocess": busy_s["postprocess"],
         "plot": sink.cpu_s,
+        "to YUV": 0.0,
     }
     return Round(
         (whole_s - busy_s["network"]) / count * 1000,

@@ -28,6 +28,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "samples"))
 from parking_places import Site, to_toml
 
+from streamdet.detection.models import find_model
 from streamdet.results.analysis import as_written
 from streamdet.results.jsonl_reading import read_jsonl
 from streamdet.results.places import BayRule, Places, ZoneRule, parse_line, read_places
@@ -103,7 +104,9 @@ def true_boxes(truth: dict[str, Any]) -> Iterator[Detections]:
 def tracked(path: Path) -> Iterator[Detections]:
     """What the tracker makes of the detections in a file: those that would be shown."""
     header, lines = read_jsonl(path)
-    tracker = Tracker(TrackRule(), tuple(header["classes"]))
+    card = find_model(header["model"]).card
+    starts = tuple(card.threshold(name) for name in header["classes"])
+    tracker = Tracker(TrackRule(start_score=starts), tuple(header["classes"]))
     for line in lines:
         detections = tracker.update(as_written(line.detections), line.time_s)
         yield detections[detections.track_ids >= 0]

@@ -53,3 +53,9 @@ def repeats(boxes_xyxy: Float64Array, least: float) -> Int64Array:
         if len(better):
             of[i] = better[0]
     return of
+
+
+def covered(boxes_xyxy: Float64Array, class_ids: Int64Array) -> Float64Array:
+    """(N,) share of each box, best first, that better ones of its class cover; what two of them cover counts twice."""
+    shared = np.tril(shared_areas(boxes_xyxy, boxes_xyxy) * (class_ids[:, None] == class_ids), -1)
+    return np.asarray(shared.sum(axis=1) / np.maximum(areas(boxes_xyxy), 1e-9))

@@ -35,6 +35,8 @@ class TrackRule:
     """The same for a track that has no id yet."""
     repeat_iou: float = 0.7
     """A box that overlaps a better one by so much is the same object, whatever its class: no track of its own."""
+    covered_share: float = 0.9
+    """A box of which better ones of its class cover so much starts no track: between two cars detectors see a third."""
 
     def __post_init__(self) -> None:
         scores = self.start_score if isinstance(self.start_score, tuple) else (self.start_score,)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamdet.results.tracks.matching import Float64Array, assign, overlaps, repeats
+from streamdet.results.tracks.matching import Float64Array, assign, covered, overlaps, repeats
 from streamdet.results.tracks.motion import Motion
 from streamdet.results.tracks.resting import Resting
 from streamdet.results.tracks.rule import TrackRule
@@ -67,8 +67,9 @@ class Tracker:
         seen = detections[~detections.bridged] if detections.bridged.any() else detections
         boxes = seen.boxes_xyxy.astype(np.float64)
         better = repeats(boxes, self.rule.repeat_iou)
+        sure = self._strong(seen) & (covered(boxes, seen.class_ids) < self.rule.covered_share)
         self._pass_time(time_s)
-        rows = self._match(boxes, seen, better == np.arange(len(seen)))
+        rows = self._match(boxes, seen, better == np.arange(len(seen)), sure)
         self._learn(rows, boxes, seen, size_wh)
         self._vote(rows[better], seen)
         self._trails.note(self._motion.boxes_xyxy, self._now_s)
@@ -90,8 +91,11 @@ class Tracker:
         self._motion.predict(now_s - self._now_s if np.isfinite(self._now_s) else 0.0)
         self._now_s = now_s
 
-    def _match(self, boxes: Float64Array, seen: Detections, once: BoolArray) -> Int64Array:
-        """(N,) the row of each detection's track; -1: none. Rows behind the last one are of new tracks."""
+    def _match(self, boxes: Float64Array, seen: Detections, once: BoolArray, sure: BoolArray) -> Int64Array:
+        """(N,) the row of each detection's track; -1: none. Rows behind the last one are of new tracks.
+
+        `once`: no second box of one object; `sure`: may start a track.
+        """
         rule = self.rule
         strong = self._strong(seen)
         weak = seen.scores >= rule.low_score
@@ -101,7 +105,7 @@ class Tracker:
         for which, tracks, least in (
             (strong, known, rule.strong_iou),
             (weak, known, rule.weak_iou),
-            (strong, ~known, rule.fresh_iou),
+            (sure, ~known, rule.fresh_iou),
         ):
             left, waiting = np.flatnonzero(once & which & (rows < 0)), np.flatnonzero(tracks & free)
             if not len(left) or not len(waiting):
@@ -111,7 +115,7 @@ class Tracker:
             a, b = assign(similar, least)
             rows[left[b]] = waiting[a]
             free[waiting[a]] = False
-        new = np.flatnonzero(once & strong & (rows < 0))
+        new = np.flatnonzero(once & sure & (rows < 0))
         rows[new] = len(known) + np.arange(len(new))
         return rows
 

@@ -85,6 +85,15 @@ def test_a_second_box_of_an_object_votes_for_its_class_too() -> None:
     assert told.names[told.track_ids.tolist().index(1)] == "car"
 
 
+def test_a_third_car_that_is_seen_between_two_is_none() -> None:
+    two = (100, 50, 0.9, "car"), (142, 50, 0.9, "car")
+    for name, expected in (("car", -1), ("truck", 3)):
+        *_, told = tracked((i / FPS, seen(*two, (122, 50, 0.6, name))) for i in range(3))
+        assert ids(told) == {100: 1, 142: 2, 122: expected}
+    *_, told = tracked((i / FPS, seen(two[0], (122, 50, 0.6, "car"))) for i in range(3))  # half hidden by one car
+    assert ids(told) == {100: 1, 122: 2}
+
+
 def test_a_gap_is_bridged_where_the_object_must_be_and_marked() -> None:
     missing = range(30, 40)
     frames = [(i / FPS, seen() if i in missing else seen((10 + 4 * i, 20, 0.8, "car"))) for i in range(60)]

@@ -26,6 +26,7 @@ from streamdet.video.sources import open_source
 SHOWN_FROM, NEAR, IOU = 0.3, 0.02, 0.95
 WAYS = {
     "torch bfloat16": ("bfloat16", "torch"),
+    "Winograd bfloat16": ("bfloat16", "winograd"),
     "OpenVINO float32": ("float32", "openvino"),
     "OpenVINO bfloat16": ("bfloat16", "openvino"),
     "OpenVINO INT8": ("auto", "openvino-int8"),

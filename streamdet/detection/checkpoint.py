@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ class ModelCard:
     """Measured average precision, per validation set."""
     hidden_class_ids: tuple[int, ...] = ()
     """Logits that stand for no object (torchvision's background and unused COCO ids): never reported."""
+    logit_scaling: tuple[float, float] = (1.0, 0.0)
+    """Slope and offset that calibration has put into the class logits; training that goes on takes them out again."""
 
     def __post_init__(self) -> None:
         if len(self.class_names) != self.config.num_classes:
@@ -61,6 +63,7 @@ class ModelCard:
             "thresholds": self.thresholds,
             "metrics": self.metrics,
             "hidden_class_ids": list(self.hidden_class_ids),
+            "logit_scaling": list(self.logit_scaling),
         }
 
     @classmethod
@@ -76,7 +79,13 @@ class ModelCard:
             dict(fields["thresholds"]),
             dict(fields["metrics"]),
             tuple(fields["hidden_class_ids"]),
+            _pair(fields.get("logit_scaling", (1.0, 0.0))),
         )
+
+
+def _pair(values: Sequence[float]) -> tuple[float, float]:
+    slope, offset = (float(value) for value in values)
+    return slope, offset
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -111,7 +112,11 @@ def save_scaling(path: Path, scaling: Scaling) -> None:
         tensors[weight] = (tensors[weight].double() * scaling.slope).to(tensors[weight].dtype)
         tensors[bias] = (tensors[bias].double() * scaling.slope + scaling.offset).to(tensors[bias].dtype)
 
-    rewrite_model(path, tensors=fold)
+    def note(fields: dict[str, Any]) -> None:
+        slope, offset = fields.get("logit_scaling", (1.0, 0.0))
+        fields["logit_scaling"] = [slope * scaling.slope, offset * scaling.slope + scaling.offset]
+
+    rewrite_model(path, header=note, tensors=fold)
 
 
 def _counted(assessment: Assessment) -> tuple[FloatArray, FloatArray]:

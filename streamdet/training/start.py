@@ -80,6 +80,7 @@ def continue_network(
     torch.manual_seed(seed)
     card = model.card
     network, config = _with_batch_norm(model.network, card.config, batch_norm, card.name)
+    _take_out_scaling(network, card.logit_scaling)
     hidden = set(card.hidden_class_ids)
     row_of = {_plain(name): row for row, name in enumerate(card.class_names) if row not in hidden}
     rows = [row_of.get(_plain(name)) for name in class_names]
@@ -101,6 +102,16 @@ def continue_network(
             tensor.copy_(old[name])
     network.load_state_dict(own)
     return network.train(), config, _what_was_kept(model, class_names, rows, config.prior, same_anchors)
+
+
+@torch.no_grad()
+def _take_out_scaling(network: RetinaNet, scaling: tuple[float, float]) -> None:
+    """The class logits as focal loss had left them: it learns slowly where calibration has made them certain."""
+    slope, offset = scaling
+    last = network.head.classification_head.cls_logits
+    assert last.bias is not None
+    last.bias.sub_(offset).div_(slope)
+    last.weight.div_(slope)
 
 
 def _plain(name: str) -> str:

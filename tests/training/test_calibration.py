@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from streamdet.errors import DataError, ModelError
 from streamdet.training.assess import FALSE, NOT_COUNTED, Assessment, ImageResult
 from streamdet.training.calibration import Scaling, fit_scaling, reliability, save_scaling
 from streamdet.training.dataset import Dataset
+from streamdet.training.start import continue_network
 from streamdet.types import Detections
 from tests.networks import CLASS_NAMES, tiny_model
 from tests.rectangles import labelled
@@ -75,6 +77,13 @@ def test_a_saved_scaling_changes_the_logits_and_nothing_else(tmp_path: Path) -> 
         torch.testing.assert_close(new, 1.5 * old - 0.25, atol=0.02, rtol=0.002)  # the file holds float16
     for old, new in zip(before.deltas, after.deltas, strict=True):
         assert torch.equal(old, new)
-    assert load_model(path).card == original.card
+    assert load_model(path).card == replace(original.card, logit_scaling=(1.5, -0.25))
+    save_scaling(path, Scaling(2, 1))
+    again = load_model(path)
+    assert again.card.logit_scaling == (3, 0.5)
+    network, _, _ = continue_network(again, again.card.class_names, 0, batch_norm="live")
+    with torch.inference_mode():
+        for old, new in zip(before.logits, network.eval()(picture).logits, strict=True):
+            torch.testing.assert_close(new, old, atol=0.02, rtol=0.002)
     with pytest.raises(ModelError, match=r"can't be changed"):
         save_scaling(tmp_path / "absent.safetensors", Scaling(1, 0))

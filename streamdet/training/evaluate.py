@@ -6,8 +6,9 @@ Areas are those of the labelled boxes, in pixels of the picture: small below 32^
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -92,9 +93,16 @@ class Found:
 def evaluation_detector(
     model: Model, placement: Placement, *, input_rule: InputRule | None = None, engine: str = "torch"
 ) -> Detector:
-    """A detector that reports doubtful objects too, as average precision needs them."""
-    thresholds = (EVALUATION_RULE.score_threshold,) * len(model.card.class_names)
-    return Detector(model, placement, input_rule=input_rule, rule=EVALUATION_RULE, thresholds=thresholds, engine=engine)
+    """A detector that reports doubtful objects too, as average precision needs them.
+
+    Of a calibrated model those that it reported before: calibration must not change average precision.
+    """
+    slope, offset = model.card.logit_scaling
+    usual = EVALUATION_RULE.score_threshold
+    least = 1 / (1 + math.exp(-slope * math.log(usual / (1 - usual)) - offset))
+    rule = replace(EVALUATION_RULE, score_threshold=least)
+    thresholds = (least,) * len(model.card.class_names)
+    return Detector(model, placement, input_rule=input_rule, rule=rule, thresholds=thresholds, engine=engine)
 
 
 def find_objects(

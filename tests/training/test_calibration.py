@@ -8,13 +8,15 @@ import pytest
 import torch
 
 from streamdet.detection.checkpoint import load_model, save_model
+from streamdet.detection.precision import Placement
 from streamdet.errors import DataError, ModelError
 from streamdet.training.assess import FALSE, NOT_COUNTED, Assessment, ImageResult
 from streamdet.training.calibration import Scaling, fit_scaling, reliability, save_scaling
 from streamdet.training.dataset import Dataset
+from streamdet.training.evaluate import evaluation_detector
 from streamdet.training.start import continue_network
 from streamdet.types import Detections
-from tests.networks import CLASS_NAMES, tiny_model
+from tests.networks import CLASS_NAMES, noise_picture, tiny_model
 from tests.rectangles import labelled
 
 TRUTH = Scaling(1.7, -0.6)
@@ -87,3 +89,14 @@ def test_a_saved_scaling_changes_the_logits_and_nothing_else(tmp_path: Path) -> 
             torch.testing.assert_close(new, old, atol=0.02, rtol=0.002)
     with pytest.raises(ModelError, match=r"can't be changed"):
         save_scaling(tmp_path / "absent.safetensors", Scaling(1, 0))
+
+
+def test_an_evaluation_sees_the_same_objects_after_calibration(tmp_path: Path) -> None:
+    model, path = tiny_model(), tmp_path / "scaled.safetensors"
+    save_model(path, model.network, model.card)
+    placement, picture = Placement(torch.device("cpu"), torch.float32), noise_picture(320, 180)
+    (before,) = evaluation_detector(load_model(path), placement)([picture])
+    save_scaling(path, Scaling(1.0, -8.0))
+    (after,) = evaluation_detector(load_model(path), placement)([picture])
+    assert len(after) == len(before) > 50
+    assert after.scores.max() < 0.02 < before.scores.min()

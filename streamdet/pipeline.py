@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 
 QUEUE_BYTES = 128 << 20
 """Most bytes of pictures that wait between two stages."""
-FEW_BYTES = 24 << 20
-"""The same for batches of up to `FEW` pictures, as on a CPU: what its cache still holds is drawn on faster."""
-FEW = 4
-
-
-def queue_bytes(batch: int) -> int:
-    """How many bytes of pictures may wait before, and behind, a detector that takes `batch` of them at once."""
-    return min(FEW_BYTES, QUEUE_BYTES) if batch <= FEW else QUEUE_BYTES
 
 
 def most_at_once(width: int, height: int) -> int:
@@ -95,8 +87,8 @@ class Pipeline:
         self._known = known
         self._sinks = sinks
         self.report = report
-        self._frames: Channel[Frame] = Channel(queue_bytes(report.batch), _frame_bytes)
-        self._detected: Channel[DetectedFrame] = Channel(queue_bytes(report.batch), _detected_bytes)
+        self._frames: Channel[Frame] = Channel(QUEUE_BYTES, _frame_bytes)
+        self._detected: Channel[DetectedFrame] = Channel(QUEUE_BYTES, _detected_bytes)
         self._ended_early = ended_early
         self._stop_reason: str | None = None
         self._failure: BaseException | None = None
@@ -316,7 +308,7 @@ def detect(
         detector = Detector.load(model, conf=conf, classes=classes, device=device)
     report = RunReport({}, batch=batch)
     with open_source(source, start_s=start_s, end_s=end_s, every=every) as opened:
-        frames: Channel[Frame] = Channel(queue_bytes(batch), _frame_bytes)
+        frames: Channel[Frame] = Channel(QUEUE_BYTES, _frame_bytes)
         failure: list[BaseException] = []
 
         def decode() -> None:

@@ -8,6 +8,7 @@ output's stride is: 1 (stem, stride 2 or 4), 2 (C2, stride 4), 3 (C3), 4 (C4) an
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torchvision
@@ -39,7 +40,7 @@ def batch_norm_eps(backbone: str) -> float:
     return 1e-3 if backbone in EFFICIENTNETS else 1e-5
 
 
-def build_body(backbone: str, norm: Norm) -> ResNetBody | ResidualsBody:
+def build_body(backbone: str, norm: Norm) -> Body:
     """A backbone of `BACKBONES` with random weights."""
     if backbone == "mobilenet_v2":
         features: nn.Module = torchvision.models.mobilenet_v2(weights=None, norm_layer=norm).features
@@ -51,7 +52,37 @@ def build_body(backbone: str, norm: Norm) -> ResNetBody | ResidualsBody:
     return ResNetBody(resnet, deep=backbone not in ("resnet18", "resnet34"))
 
 
-class ResNetBody(nn.Module):
+class Body(nn.Module, ABC):
+    """A backbone without its classifier."""
+
+    channels: tuple[int, int, int]
+    """Of C3, C4 and C5."""
+
+    @abstractmethod
+    def stem_modules(self) -> list[nn.Module]:
+        """The layers that see single grey levels, in their order."""
+
+    @abstractmethod
+    def stages(self) -> list[list[nn.Module]]:
+        """The modules of the five stages."""
+
+    @abstractmethod
+    def after_stem(self, x: Tensor) -> list[Tensor]:
+        """C3, C4, C5 from what the stem made."""
+
+    def stem(self, images: Tensor) -> Tensor:
+        """What the modules of the stem make of pictures."""
+        x = images
+        for module in self.stem_modules():
+            x = module(x)
+        return x
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """C3, C4, C5."""
+        return self.after_stem(self.stem(images))
+
+
+class ResNetBody(Body):
     """A torchvision ResNet or ResNeXt without its classifier."""
 
     conv1: nn.Module
@@ -77,25 +108,14 @@ class ResNetBody(nn.Module):
         """The modules of the five stages."""
         return [self.stem_modules(), [self.layer1], [self.layer2], [self.layer3], [self.layer4]]
 
-    def stem(self, images: Tensor) -> Tensor:
-        """What the modules of the stem make of pictures."""
-        x = images
-        for module in self.stem_modules():
-            x = module(x)
-        return x
-
     def after_stem(self, x: Tensor) -> list[Tensor]:
         """C3, C4, C5, of `channels`."""
         c3 = self.layer2(self.layer1(x))
         c4 = self.layer3(c3)
         return [c3, c4, self.layer4(c4)]
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """C3, C4, C5, of `channels`."""
-        return self.after_stem(self.stem(images))
 
-
-class ResidualsBody(nn.Module):
+class ResidualsBody(Body):
     """A chain of inverted residuals behind a first convolution: MobileNetV2 or EfficientNet-Lite up to C5."""
 
     def __init__(self, blocks: Sequence[nn.Module], stage_ends: Sequence[int], channels: tuple[int, int, int]) -> None:
@@ -114,13 +134,6 @@ class ResidualsBody(nn.Module):
         blocks, starts = list(self.features), (0, *self._stage_ends[:-1])
         return [blocks[start:end] for start, end in zip(starts, self._stage_ends, strict=True)]
 
-    def stem(self, images: Tensor) -> Tensor:
-        """What the modules of the stem make of pictures."""
-        x = images
-        for module in self.stem_modules():
-            x = module(x)
-        return x
-
     def after_stem(self, x: Tensor) -> list[Tensor]:
         """C3, C4, C5, of `channels`."""
         outputs, ends = [], self._stage_ends[2:]
@@ -129,10 +142,6 @@ class ResidualsBody(nn.Module):
             if number in ends:
                 outputs.append(x)
         return outputs
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """C3, C4, C5, of `channels`."""
-        return self.after_stem(self.stem(images))
 
 
 def _efficientnet_lite(width: float, depth: float, norm: Norm) -> ResidualsBody:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from streamdet.detection.anchors import AnchorRule
-from streamdet.detection.backbones import BACKBONES, ResidualsBody, ResNetBody, build_body
+from streamdet.detection.backbones import BACKBONES, Body, build_body
 from streamdet.detection.folding import fold_batch_norm
 
 
@@ -157,7 +157,7 @@ class FeaturePyramid(nn.Module):
 class PyramidBackbone(nn.Module):
     """Body and pyramid."""
 
-    def __init__(self, body: ResNetBody | ResidualsBody, fpn: FeaturePyramid) -> None:
+    def __init__(self, body: Body, fpn: FeaturePyramid) -> None:
         super().__init__()
         self.body = body
         self.fpn = fpn

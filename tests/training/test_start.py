@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from streamdet.detection.anchors import AnchorRule
-from streamdet.detection.backbones import ResidualsBody
+from streamdet.detection.backbones import Body
 from streamdet.detection.checkpoint import Model
 from streamdet.detection.folding import fold_batch_norm
 from streamdet.detection.models import load_torchvision
@@ -53,7 +53,7 @@ def test_from_a_classifiers_file(tmp_path: Path) -> None:
         start_network(tiny_config(), "nowhere", seed=0)
 
 
-def under_published_names(body: ResidualsBody) -> dict[str, torch.Tensor]:
+def under_published_names(body: Body) -> dict[str, torch.Tensor]:
     """The tensors of an EfficientNet-Lite as its ImageNet packages call them, with a part of the classifier."""
     tensors = {"_conv_head.weight": torch.zeros(1280, body.channels[-1], 1, 1), "_bn1.bias": torch.zeros(1280)}
     for name, tensor in body.state_dict().items():

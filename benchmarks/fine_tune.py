@@ -141,7 +141,7 @@ class Story:
             network, config = start_network(config, self.weights if start == "imagenet" else NONE, seed)
         if start == "backbone":
             network.backbone.body.load_state_dict(model.network.backbone.body.state_dict())
-        return network, ModelCard(start, classes, config, rule, {"*": 0.4})
+        return network, ModelCard(start, classes, config, rule, {"*": 0.4}, voting=True)
 
 
 class Clock:

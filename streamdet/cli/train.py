@@ -265,7 +265,7 @@ def train(
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
-    card = ModelCard(out.name, class_names, beginning.config, input_rule, beginning.thresholds)
+    card = ModelCard(out.name, class_names, beginning.config, input_rule, beginning.thresholds, voting=True)
     meet(processes, placement.device)
     about = {"start": start, "data": [str(path) for path in data], "command": ["streamdet", *sys.argv[1:]]}
     trainer = Trainer(

@@ -41,6 +41,8 @@ class ModelCard:
     """Logits that stand for no object (torchvision's background and unused COCO ids): never reported."""
     logit_scaling: tuple[float, float] = (1.0, 0.0)
     """Slope and offset that calibration has put into the class logits; training that goes on takes them out again."""
+    voting: bool = False
+    """Whether its boxes are means of what was found for an object (voting.py), as they are wherever we trained."""
 
     def __post_init__(self) -> None:
         if len(self.class_names) != self.config.num_classes:
@@ -64,6 +66,7 @@ class ModelCard:
             "metrics": self.metrics,
             "hidden_class_ids": list(self.hidden_class_ids),
             "logit_scaling": list(self.logit_scaling),
+            "voting": self.voting,
         }
 
     @classmethod
@@ -80,6 +83,7 @@ class ModelCard:
             dict(fields["metrics"]),
             tuple(fields["hidden_class_ids"]),
             _pair(fields.get("logit_scaling", (1.0, 0.0))),
+            bool(fields.get("voting", False)),
         )
 
 

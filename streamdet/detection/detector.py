@@ -134,7 +134,7 @@ class Detector:
         """From the next call on report what scores above these, one per class logit; any thread."""
         least = np.array(thresholds, np.float32)
         least[self._unwanted] = np.inf
-        self.rule = PostprocessRule(score_threshold=min(float(least.min(initial=1.0)), 0.999))
+        self.rule = PostprocessRule(min(float(least.min(initial=1.0)), 0.999), voting=self.card.voting)
         self.thresholds = least
 
     def __call__(self, pictures: Sequence[Picture]) -> list[Detections]:

@@ -7,7 +7,7 @@ Scores, boxes and NMS are float32 or better, whatever the network computes in.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torchvision.ops import nms
 
 from streamdet.detection import boxes
 from streamdet.detection.retinanet import HeadOutputs
+from streamdet.detection.voting import LEAST_SHARE, voted_boxes
 
 SCAN_BLOCK = 1024
 """Logits that are looked at together: where the largest of them is too small, none of them is looked at again."""
@@ -34,6 +35,8 @@ class PostprocessRule:
     """Of two boxes of a class that overlap by more than this IoU, the better one stays."""
     max_detections: int = 300
     """Best objects kept per picture, after NMS."""
+    voting: bool = False
+    """Whether the boxes that NMS throws away have a vote in where the kept one lies: see voting.py. The paper's don't."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,10 @@ def _one_image(
     rule: PostprocessRule,
     least: Tensor | None,
 ) -> ImageDetections:
+    letting_in, least_in = with_voters(rule, least)
     found_scores, found_deltas, found_anchors, found_classes = [], [], [], []
     for level_logits, level_deltas, level_anchors in zip(heads.logits, heads.deltas, anchors, strict=True):
-        scores, indices = _best(level_logits[image], rule, least)
+        scores, indices = _best(level_logits[image], letting_in, least_in)
         num_classes = level_logits.shape[-1]
         rows = indices.div(num_classes, rounding_mode="floor")
         found_scores.append(scores)
@@ -87,8 +91,29 @@ def _one_image(
     class_ids = torch.cat(found_classes)[order]
     candidates = boxes.decode(torch.cat(found_deltas), torch.cat(found_anchors))[order]
     candidates = boxes.clip(candidates, height, width)
-    keep = nms_per_class(candidates, scores, class_ids, max(height, width), rule)
-    return ImageDetections(candidates[keep], scores[keep], class_ids[keep])
+    return kept(candidates, scores, class_ids, max(height, width), rule, least)
+
+
+def with_voters(rule: PostprocessRule, least: Tensor | None) -> tuple[PostprocessRule, Tensor | None]:
+    """Thresholds that let in whatever has a vote, besides what may be reported."""
+    if not rule.voting:
+        return rule, least
+    lower = replace(rule, score_threshold=rule.score_threshold * LEAST_SHARE)
+    return lower, None if least is None else least * LEAST_SHARE
+
+
+def kept(
+    candidates: Tensor, scores: Tensor, class_ids: Tensor, longest: int, rule: PostprocessRule, least: Tensor | None
+) -> ImageDetections:
+    """What is reported of the candidates of one image, best first, their boxes (C, 4) within `longest` pixels."""
+    wanted = None
+    if rule.voting:
+        wanted = scores > rule.score_threshold
+        if least is not None:
+            wanted &= scores > least[class_ids]
+    keep = nms_per_class(candidates, scores, class_ids, longest, rule, wanted)
+    found = voted_boxes(candidates, scores, class_ids, keep) if rule.voting else candidates[keep]
+    return ImageDetections(found, scores[keep], class_ids[keep])
 
 
 def _best(logits: Tensor, rule: PostprocessRule, least: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -145,13 +170,26 @@ def _top(scores: Tensor, k: int) -> Tensor:
     return torch.cat((above, equal)).sort().values
 
 
-def nms_per_class(candidates: Tensor, scores: Tensor, class_ids: Tensor, longest: int, rule: PostprocessRule) -> Tensor:
+def nms_per_class(
+    candidates: Tensor,
+    scores: Tensor,
+    class_ids: Tensor,
+    longest: int,
+    rule: PostprocessRule,
+    wanted: Tensor | None = None,
+) -> Tensor:
     """Places of the best `max_detections` of `candidates` (C, 4), best first, that no better one of its class covers.
 
     One NMS for all classes, each in a region of its own: in float64, as float32 steps by more than 0.001 px there.
+    `wanted`: (C,) bool, those that may be kept.
     """
+
+    def suppress(first: int) -> Tensor:
+        left: Tensor = nms(apart[:first], scores[:first].double(), rule.nms_iou)
+        return left if wanted is None else left[wanted[left]]
+
     apart = candidates.double() + (class_ids * (longest + 1.0))[:, None]
-    first: Tensor = nms(apart[:NMS_AT_FIRST], scores[:NMS_AT_FIRST].double(), rule.nms_iou)
-    if len(first) < rule.max_detections and len(scores) > NMS_AT_FIRST:
-        first = nms(apart, scores.double(), rule.nms_iou)
-    return first[: rule.max_detections]
+    left = suppress(NMS_AT_FIRST)
+    if len(left) < rule.max_detections and len(scores) > NMS_AT_FIRST:
+        left = suppress(len(scores))
+    return left[: rule.max_detections]

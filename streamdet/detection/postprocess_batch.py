@@ -19,8 +19,9 @@ from streamdet.detection.postprocess import (
     ImageDetections,
     PostprocessRule,
     least_logit,
-    nms_per_class,
+    kept,
     scores_of,
+    with_voters,
 )
 from streamdet.detection.retinanet import HeadOutputs
 
@@ -38,7 +39,7 @@ def postprocess_batch(
 ) -> list[ImageDetections]:
     """Detections of each image, on the device of the heads; arguments as those of `postprocess`."""
     images = heads.logits[0].shape[0]
-    scores, groups, rows, class_ids = _candidates(heads, rule, least)
+    scores, groups, rows, class_ids = _candidates(heads, *with_voters(rule, least))
     best = _best(scores, groups, rule.top_k)
     scores, rows, class_ids = scores[best], rows[best], class_ids[best]
     image_of = groups[best].div(len(heads.logits), rounding_mode="floor")
@@ -49,12 +50,10 @@ def postprocess_batch(
     candidates = boxes.clip(boxes.decode(deltas, torch.cat(anchors)[rows]), height, width)
 
     bounds = torch.searchsorted(image_of, torch.arange(images + 1, device=image_of.device)).tolist()
-    found = []
-    for begin, end in pairwise(bounds):
-        part = (candidates[begin:end], scores[begin:end], class_ids[begin:end])
-        keep = nms_per_class(*part, max(height, width), rule)
-        found.append(ImageDetections(*(each[keep] for each in part)))
-    return found
+    return [
+        kept(candidates[begin:end], scores[begin:end], class_ids[begin:end], max(height, width), rule, least)
+        for begin, end in pairwise(bounds)
+    ]
 
 
 def _candidates(
@@ -92,9 +91,9 @@ def _best(scores: Tensor, groups: Tensor, k: int) -> Tensor:
     within = groups[order].argsort(stable=True)
     sorted_groups = groups[order][within]
     rank = torch.arange(len(scores), device=scores.device) - torch.searchsorted(sorted_groups, sorted_groups)
-    kept = torch.empty_like(rank, dtype=torch.bool)
-    kept[within] = rank < k
-    return order[kept & (scores[order] != UNFIT)]
+    among_best = torch.empty_like(rank, dtype=torch.bool)
+    among_best[within] = rank < k
+    return order[among_best & (scores[order] != UNFIT)]
 
 
 def to_host(found: Sequence[ImageDetections]) -> list[ImageDetections]:

@@ -100,7 +100,7 @@ def evaluation_detector(
     slope, offset = model.card.logit_scaling
     usual = EVALUATION_RULE.score_threshold
     least = 1 / (1 + math.exp(-slope * math.log(usual / (1 - usual)) - offset))
-    rule = replace(EVALUATION_RULE, score_threshold=least)
+    rule = replace(EVALUATION_RULE, score_threshold=least, voting=model.card.voting)
     thresholds = (least,) * len(model.card.class_names)
     return Detector(model, placement, input_rule=input_rule, rule=rule, thresholds=thresholds, engine=engine)
 

@@ -11,7 +11,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from streamdet.detection import models
-from streamdet.detection.checkpoint import HEADER_KEY, Model, ModelCard, file_sha256, load_model, save_model
+from streamdet.detection.checkpoint import (
+    HEADER_KEY,
+    Model,
+    ModelCard,
+    file_sha256,
+    load_model,
+    rewrite_model,
+    save_model,
+)
 from streamdet.detection.models import find_model
 from streamdet.detection.retinanet import build_retinanet
 from streamdet.errors import ModelError
@@ -64,6 +72,16 @@ def test_a_folded_network_round_trip(tmp_path: Path) -> None:
     loaded = load_model(tmp_path / "a.safetensors")
     assert all(torch.equal(a, b) for a, b in zip(loaded.network.parameters(), network.parameters(), strict=True))
     assert loaded.card.threshold("a") == 0.4
+
+
+def test_older_files_have_no_voting(path: Path) -> None:
+    def forget(fields: dict[str, Any]) -> None:
+        del fields["voting"]
+
+    voting = replace(load_model(path).card, voting=True)
+    assert ModelCard.from_json(voting.to_json()) == voting
+    rewrite_model(path, header=forget)
+    assert not load_model(path).card.voting
 
 
 @pytest.mark.parametrize("kept", [0, 5, 1000, 100_000])

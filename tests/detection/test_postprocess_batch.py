@@ -15,6 +15,8 @@ RULES = [
     PostprocessRule(score_threshold=0.02, max_detections=10_000),
     PostprocessRule(score_threshold=0.2, top_k=40),
     PostprocessRule(score_threshold=0.2, top_k=100, nms_iou=0.2, max_detections=17),
+    PostprocessRule(score_threshold=0.2, voting=True),
+    PostprocessRule(score_threshold=0.3, max_detections=17, voting=True),
 ]
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 

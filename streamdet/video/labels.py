@@ -104,8 +104,7 @@ class LabelPen:
         ink = ink * cover
         plate_yuv, ink_yuv = self._coder.yuv(part.plate), self._coder.yuv(_ink_on(part.plate))
         light = _colour(cover, ink, plate_yuv[0], ink_yuv[0])
-        ends = ((odd_y, (rows + odd_y) % 2), (odd_x, (columns + odd_x) % 2))
-        cover, ink = np.pad(cover, ends), np.pad(ink, ends)
+        cover, ink = _on_pairs(cover, odd_y, odd_x), _on_pairs(ink, odd_y, odd_x)
         # A chroma pixel that both parts share is all the plate's for both of them: no seam.
         if part.is_number:
             cover[:, :odd_x] = cover[:, odd_x : odd_x + 1]
@@ -119,6 +118,14 @@ class LabelPen:
 def _colour(cover: Floats, ink: Floats, plate: float, letters: float) -> Blend:
     add = cover * np.float32(plate) + ink * np.float32(letters - plate) + np.float32(0.5)
     return Blend(1 - cover, add)
+
+
+def _on_pairs(array: Floats, odd_y: int, odd_x: int) -> Floats:
+    """The array amid zeros that make whole pairs of its rows and of its columns; much faster than numpy's pad."""
+    rows, columns = array.shape
+    padded = np.zeros(((odd_y + rows + 1) // 2 * 2, (odd_x + columns + 1) // 2 * 2), np.float32)
+    padded[odd_y : odd_y + rows, odd_x : odd_x + columns] = array
+    return padded
 
 
 def _halved(array: Floats) -> Floats:

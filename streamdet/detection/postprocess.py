@@ -106,14 +106,16 @@ def kept(
     candidates: Tensor, scores: Tensor, class_ids: Tensor, longest: int, rule: PostprocessRule, least: Tensor | None
 ) -> ImageDetections:
     """What is reported of the candidates of one image, best first, their boxes (C, 4) within `longest` pixels."""
-    wanted = None
-    if rule.voting:
-        wanted = scores > rule.score_threshold
-        if least is not None:
-            wanted &= scores > least[class_ids]
-    keep = nms_per_class(candidates, scores, class_ids, longest, rule, wanted)
-    found = voted_boxes(candidates, scores, class_ids, keep) if rule.voting else candidates[keep]
-    return ImageDetections(found, scores[keep], class_ids[keep])
+    if not rule.voting:
+        keep = nms_per_class(candidates, scores, class_ids, longest, rule)
+        return ImageDetections(candidates[keep], scores[keep], class_ids[keep])
+    good = scores > rule.score_threshold
+    if least is not None:
+        good &= scores > least[class_ids]
+    # the others come after these in their class, so that they could cover none of them
+    wanted = good.nonzero().squeeze(1)
+    keep = wanted[nms_per_class(candidates[wanted], scores[wanted], class_ids[wanted], longest, rule)]
+    return ImageDetections(voted_boxes(candidates, scores, class_ids, keep), scores[keep], class_ids[keep])
 
 
 def _best(logits: Tensor, rule: PostprocessRule, least: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -170,26 +172,13 @@ def _top(scores: Tensor, k: int) -> Tensor:
     return torch.cat((above, equal)).sort().values
 
 
-def nms_per_class(
-    candidates: Tensor,
-    scores: Tensor,
-    class_ids: Tensor,
-    longest: int,
-    rule: PostprocessRule,
-    wanted: Tensor | None = None,
-) -> Tensor:
+def nms_per_class(candidates: Tensor, scores: Tensor, class_ids: Tensor, longest: int, rule: PostprocessRule) -> Tensor:
     """Places of the best `max_detections` of `candidates` (C, 4), best first, that no better one of its class covers.
 
     One NMS for all classes, each in a region of its own: in float64, as float32 steps by more than 0.001 px there.
-    `wanted`: (C,) bool, those that may be kept.
     """
-
-    def suppress(first: int) -> Tensor:
-        left: Tensor = nms(apart[:first], scores[:first].double(), rule.nms_iou)
-        return left if wanted is None else left[wanted[left]]
-
     apart = candidates.double() + (class_ids * (longest + 1.0))[:, None]
-    left = suppress(NMS_AT_FIRST)
-    if len(left) < rule.max_detections and len(scores) > NMS_AT_FIRST:
-        left = suppress(len(scores))
-    return left[: rule.max_detections]
+    first: Tensor = nms(apart[:NMS_AT_FIRST], scores[:NMS_AT_FIRST].double(), rule.nms_iou)
+    if len(first) < rule.max_detections and len(scores) > NMS_AT_FIRST:
+        first = nms(apart, scores.double(), rule.nms_iou)
+    return first[: rule.max_detections]

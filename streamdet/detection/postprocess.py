@@ -36,7 +36,7 @@ class PostprocessRule:
     max_detections: int = 300
     """Best objects kept per picture, after NMS."""
     voting: bool = False
-    """Whether the boxes that NMS throws away have a vote in where the kept one lies: see voting.py. The paper's don't."""
+    """Whether boxes that NMS throws away have a vote in where the kept one lies: see voting.py. The paper's don't."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Box voting: where a kept box lies is the mean of all boxes that were found for its object.
 
-NMS keeps the box with the best score, which is seldom the one that fits best, and half precision changes which one it is.
-Voting (Gidaris and Komodakis, arXiv 1505.01749, section 5) asks the boxes that NMS throws away, too. A vote counts the
-more the closer its box is, as in variance voting (He et al., arXiv 1809.08545, section 3.3), and the better its score.
-It changes no score, no class and no number of boxes.
+NMS keeps the box with the best score, which is seldom the one that fits best, and half precision changes which one it
+is. Voting (Gidaris and Komodakis, arXiv 1505.01749, section 5) asks the boxes that NMS throws away, too. A vote counts
+the more the closer its box is, as in variance voting (He et al., arXiv 1809.08545, section 3.3), and the better its
+score. It changes no score, no class and no number of boxes.
 
 Shape legend: C candidates, D kept ones.
 """

@@ -99,7 +99,7 @@ class LabelPen:
             ink = lettering.number_ink(part.text)
         else:
             ink = lettering.name_ink(part.text, alone=part.is_alone)
-        rows, columns = ink.shape
+        columns = ink.shape[1]
         cover = lettering.plate(columns, left_round=not part.is_number, right_round=part.is_number or part.is_alone)
         ink = ink * cover
         plate_yuv, ink_yuv = self._coder.yuv(part.plate), self._coder.yuv(_ink_on(part.plate))

@@ -217,7 +217,7 @@ def test_a_kill_leaves_a_recording_that_plays(server: RtspServer, model_file: Pa
     command += ["--model", str(model_file)]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
         try:
-            wait_for(tmp_path / "b.jsonl", '"index": 20')
+            wait_for(tmp_path / "b.jsonl", '"index": 40')  # dropped frames count, and a busy machine drops the first
         finally:
             process.kill()
     [recording] = (tmp_path / "rec").glob("*.mp4")

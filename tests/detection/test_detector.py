@@ -105,9 +105,9 @@ def test_read_only_and_strided_arrays_pass() -> None:
 
 def test_only_wanted_classes_and_their_places_in_the_best(model_path: Path) -> None:
     picture = noise_picture(320, 180)
-    every = Detector.load(model_path, conf=0.05)([picture])[0]
+    every = Detector.load(model_path, conf=0.05, engine="torch")([picture])[0]
     assert len(every) == 300  # the limit: unwanted classes must not use up its places
-    people = Detector.load(model_path, conf=0.05, classes=["person"])([picture])[0]
+    people = Detector.load(model_path, conf=0.05, classes=["person"], engine="torch")([picture])[0]
     assert set(people.names) == {"person"}
     assert len(people) > (every.class_ids == 1).sum()
     best = np.sort(every.scores[every.class_ids == 1])[::-1]

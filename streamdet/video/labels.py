@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streamdet.video.lettering import Lettering
-from streamdet.video.planes import Blend, Coder, Floats, Planes, Rgb
+from streamdet.video.planes import Blend, Coder, Floats, Planes, Rgb, Yuv
 
 _INK_DARK: Rgb = (16, 18, 22)
 _INK_LIGHT: Rgb = (255, 255, 255)
@@ -43,7 +43,7 @@ class LabelPen:
         self._coder = coder
         self._letterings: dict[int, Lettering] = {}
         self._widths: dict[tuple[str, bool, int], int] = {}
-        self._blends: dict[tuple[_Part, int, int], tuple[Blend, Blend, Blend]] = {}
+        self._blends: dict[tuple[_Part, int, int], tuple[Blend, Blend]] = {}
 
     def size(self, label: Label) -> tuple[int, int]:
         """Rows and columns in pixels: the same for all numbers."""
@@ -72,10 +72,10 @@ class LabelPen:
             if len(self._blends) >= _MAX_BLENDS:
                 self._blends.clear()
             blends = self._blends[key] = self._make(*key)
-        for plane, blend in enumerate(blends):
-            px, py = (x // 2, y // 2) if plane else (x, y)
+        for (sheet, blend), step in zip(zip(planes.sheets, blends, strict=True), (1, 2), strict=True):
+            left, top = x // step, y // step
             rows, columns = blend.keep.shape
-            blend.onto(planes.arrays[plane][py : py + rows, px : px + columns])
+            blend.onto(sheet[:, top : top + rows, left : left + columns])
 
     def _lettering(self, font_px: int) -> Lettering:
         lettering = self._letterings.get(font_px)
@@ -92,8 +92,8 @@ class LabelPen:
             width = self._widths[key] = self._lettering(label.font_px).name_width(label.name, alone=label.percent < 0)
         return width
 
-    def _make(self, part: _Part, odd_y: int, odd_x: int) -> tuple[Blend, Blend, Blend]:
-        """Blends for Y, U and V; `odd_y` and `odd_x`: the part begins at an odd row or column of the picture."""
+    def _make(self, part: _Part, odd_y: int, odd_x: int) -> tuple[Blend, Blend]:
+        """Blends for Y, and for U and V; `odd_y`, `odd_x`: the part begins at an odd row or column of the picture."""
         lettering = self._lettering(part.font_px)
         if part.is_number:
             ink = lettering.number_ink(part.text)
@@ -103,7 +103,7 @@ class LabelPen:
         cover = lettering.plate(columns, left_round=not part.is_number, right_round=part.is_number or part.is_alone)
         ink = ink * cover
         plate_yuv, ink_yuv = self._coder.yuv(part.plate), self._coder.yuv(_ink_on(part.plate))
-        light = _colour(cover, ink, plate_yuv[0], ink_yuv[0])
+        light = _colour(cover, ink, plate_yuv[:1], ink_yuv[:1])
         cover, ink = _on_pairs(cover, odd_y, odd_x), _on_pairs(ink, odd_y, odd_x)
         # A chroma pixel that both parts share is all the plate's for both of them: no seam.
         if part.is_number:
@@ -111,13 +111,14 @@ class LabelPen:
         elif not part.is_alone:
             cover[:, odd_x + columns :] = cover[:, odd_x + columns - 1, None]
         cover, ink = _halved(cover), _halved(ink)
-        tints = [_colour(cover, ink, plate_yuv[plane], ink_yuv[plane]) for plane in (1, 2)]
-        return light, tints[0], tints[1]
+        return light, _colour(cover, ink, plate_yuv[1:], ink_yuv[1:])
 
 
-def _colour(cover: Floats, ink: Floats, plate: float, letters: float) -> Blend:
-    add = cover * np.float32(plate) + ink * np.float32(letters - plate) + np.float32(0.5)
-    return Blend(1 - cover, add)
+def _colour(cover: Floats, ink: Floats, plate: Yuv, letters: Yuv) -> Blend:
+    """For a sheet of C planes: C values of the plate's colour and of the letters'."""
+    values = zip(plate, letters, strict=True)
+    add = [cover * np.float32(of_plate) + ink * np.float32(of_ink - of_plate) for of_plate, of_ink in values]
+    return Blend(1 - cover, np.stack(add) + np.float32(0.5))
 
 
 def _on_pairs(array: Floats, odd_y: int, odd_x: int) -> Floats:

@@ -1,10 +1,12 @@
 """The planes of a yuv420p picture as arrays, how colours are written in them, and how a drawing is put on them.
 
-A plane's array is indexed [y, x]. What a drawing does to a plane is always `new = old * keep + add`.
+A plane's array is indexed [y, x]. What a drawing does to a plane is always `new = old * keep + add`. It covers U and V
+alike, so that both are drawn at once: as one sheet (2, h, w), beside luma's of (1, h, w).
 """
 
 from __future__ import annotations
 
+import ctypes
 from typing import NamedTuple
 
 import av
@@ -15,7 +17,8 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Rgb = tuple[int, int, int]
-Yuv = tuple[float, float, float]
+Yuv = tuple[float, ...]
+"""Values of Y, U and V, or of the planes of a sheet."""
 
 _BT2020 = (9, 10)
 _BT709 = 1
@@ -53,10 +56,12 @@ class Coder(NamedTuple):
 
 
 class Blend(NamedTuple):
-    """`new = old * keep + add`; `add` holds the half that rounds."""
+    """`new = old * keep + add`; `add` holds the half that rounds. For a sheet of C planes."""
 
     keep: Floats
+    """The same for all planes."""
     add: Floats
+    """(C, ...): `keep`'s shape for each plane."""
 
     def faded(self, shares: Floats) -> Blend:
         """The same with its opacity multiplied by `shares`, which must broadcast with it."""
@@ -69,37 +74,50 @@ class Blend(NamedTuple):
         view[...] = mixed
 
     def onto_uprights(self, view: Bytes) -> None:
-        """Change narrow upright strips (k, h, w); `keep` and `add` are (k, w, 1) or (k, w, h).
+        """Change narrow upright strips (C, k, h, w); `keep` is (k, w, 1) or (k, w, h).
 
         They are turned meanwhile: numpy is several times as fast with long rows.
         """
-        turned = view.transpose(0, 2, 1)
+        turned = view.transpose(0, 1, 3, 2)
         mixed = np.array(turned, order="C") * self.keep
         mixed += self.add
         turned[...] = mixed
 
 
 class Planes:
-    """The Y, U and V plane of a frame as writable arrays, without the padding at the end of their lines."""
+    """The Y, U and V plane of a frame as writable arrays, without the padding at the end of their lines.
+
+    Attributes:
+        arrays: Y, U and V, each [y, x].
+        sheets: Y as (1, h, w), U and V as (2, h, w).
+    """
 
     def __init__(self, frame: av.VideoFrame) -> None:
         self.width, self.height = frame.width, frame.height
-        self._buffers: list[Bytes] = []
-        self.arrays: list[Bytes] = []
-        for plane in frame.planes:
-            flat: Bytes = np.frombuffer(memoryview(plane), np.uint8)
-            self._buffers.append(flat)
-            shape, strides = (plane.height, plane.width), (plane.line_size, 1)
-            self.arrays.append(np.ndarray(shape, np.uint8, flat, 0, strides))
+        self._memory: list[tuple[Bytes, int]] = []
+        self.sheets: list[Bytes] = []
+        luma, *chroma = frame.planes
+        for planes in ([luma], chroma):
+            first, last = planes[0].buffer_ptr, planes[-1].buffer_ptr
+            start, length = min(first, last), abs(last - first) + planes[0].buffer_size
+            memory = (ctypes.c_uint8 * length).from_address(start)
+            memory.owner = frame  # type: ignore[attr-defined]  # lives as long as an array of it
+            flat: Bytes = np.frombuffer(memoryview(memory), np.uint8)
+            shape = len(planes), planes[0].height, planes[0].width
+            strides = last - first, planes[0].line_size, 1
+            self._memory.append((flat, first - start))
+            self.sheets.append(np.ndarray(shape, np.uint8, flat, first - start, strides))
+        self.arrays: list[Bytes] = [plane for sheet in self.sheets for plane in sheet]
 
-    def windows(self, plane: int, shape: tuple[int, int, int, int], y: int, x: int, step_y: int, step_x: int) -> Bytes:
-        """Windows of a plane as one array (a, b, h, w): at (y, x), and `step_y` below, and `step_x` right of them.
+    def windows(self, sheet: int, shape: tuple[int, int, int, int], y: int, x: int, step_y: int, step_x: int) -> Bytes:
+        """Windows of a sheet of C planes (C, a, b, h, w): at (y, x), and `step_y` below, and `step_x` right of them.
 
-        Nothing checks that they lie inside the plane but not over each other: the caller does.
+        Nothing checks that they lie inside the planes but not over each other: the caller does.
         """
-        pitch = self.arrays[plane].strides[0]
-        strides = (step_y * pitch, step_x, pitch, 1)
-        return np.ndarray(shape, np.uint8, self._buffers[plane], y * pitch + x, strides)
+        flat, start = self._memory[sheet]
+        apart, pitch, _ = self.sheets[sheet].strides
+        strides = (apart, step_y * pitch, step_x, pitch, 1)
+        return np.ndarray((sheet + 1, *shape), np.uint8, flat, start + y * pitch + x, strides)
 
 
 def copied(picture: av.VideoFrame) -> av.VideoFrame:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamdet.video.planes import Blend, Coder, Floats, Planes, Rgb
+from streamdet.video.planes import Blend, Coder, Floats, Planes, Rgb, Yuv
 
 _RIM_RGB: Rgb = (0, 0, 0)
 _RIM_OPACITY = 0.5
@@ -56,9 +56,11 @@ class _Cover:
     line: Floats
     rim: Floats
 
-    def blend(self, colour: float, dark: float) -> Blend:
-        add = self.line * np.float32(colour) + self.rim * np.float32(dark) + np.float32(0.5)
-        return Blend(1 - self.line - self.rim, add)
+    def blend(self, colour: Yuv, dark: Yuv) -> Blend:
+        """For a sheet of C planes: C values of the line's colour and of the rim's."""
+        values = zip(colour, dark, strict=True)
+        add = [self.line * np.float32(of_line) + self.rim * np.float32(of_rim) for of_line, of_rim in values]
+        return Blend(1 - self.line - self.rim, np.stack(add) + np.float32(0.5))
 
     def cut(self, rows: tuple[slice, ...], columns: tuple[slice, ...]) -> _Cover:
         """Windows (len(rows), len(columns), h, w)."""
@@ -73,7 +75,7 @@ class _Cover:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """The covers of a box in one plane, apart from where it is."""
+    """The covers of a box in one sheet, apart from where it is."""
 
     corners: _Cover  # (2, 2, m, m)
     level: _Cover  # (2, 1, n, 1): top and bottom edge
@@ -85,12 +87,12 @@ class _Parts:
     thickness: int
     """n, of an edge."""
 
-    def blends(self, colour: float, dark: float) -> _Blends:
+    def blends(self, colour: Yuv, dark: Yuv) -> _Blends:
         return _Blends(*(part.blend(colour, dark) for part in (self.corners, self.level, self.uprights)))
 
 
 class _Blends(NamedTuple):
-    """The parts of a box in one plane and one colour."""
+    """The parts of a box in one sheet and one colour."""
 
     corners: Blend
     level: Blend
@@ -104,7 +106,7 @@ class BoxPen:
         self._coder, self._line = coder, line
         self._dark = coder.yuv(_RIM_RGB)
         self._parts: dict[HalfPixels, tuple[_Parts, _Parts]] = {}
-        self._blends: dict[tuple[Rgb, HalfPixels], tuple[_Blends, ...]] = {}
+        self._blends: dict[tuple[Rgb, HalfPixels], tuple[_Blends, _Blends]] = {}
 
     def place(self, box_xyxy: list[float], width: int, height: int) -> HalfPixels | None:
         """Where the line of a box runs: on its border, but so far inside that all of it is seen; None = nowhere."""
@@ -133,21 +135,20 @@ class BoxPen:
         blends = self._blends.get((rgb, phases))
         if blends is None:
             blends = self._make_blends(rgb, phases)
-        for plane, blend in enumerate(blends):
-            parts, per_pixel = (tint, 1) if plane else (light, 2)
+        for sheet, blend in enumerate(blends):
+            parts, per_pixel, zoom = (tint, 1, 0.5) if sheet else (light, 2, 1.0)
             m, n = parts.reach, parts.thickness
             first, second, third, fourth = parts.starts
             x0, y0 = left // 4 * per_pixel + first, top // 4 * per_pixel + second
             x1, y1 = right // 4 * per_pixel + third, bottom // 4 * per_pixel + fourth
-            blend.corners.onto(planes.windows(plane, (2, 2, m, m), y0, x0, y1 - y0, x1 - x0))
+            blend.corners.onto(planes.windows(sheet, (2, 2, m, m), y0, x0, y1 - y0, x1 - x0))
             far = m - n  # the far edges end where the far corners end
             uprights, level = blend.uprights, blend.level
             if dashed:
-                down = self._dashes(y0 + m, y1, top, bottom, 0.5 if plane else 1.0)
-                uprights = blend.uprights.faded(down)
-                level = blend.level.faded(self._dashes(x0 + m, x1, left, right, 0.5 if plane else 1.0))
-            uprights.onto_uprights(planes.windows(plane, (1, 2, y1 - y0 - m, n), y0 + m, x0, 0, x1 + far - x0)[0])
-            level.onto(planes.windows(plane, (2, 1, n, x1 - x0 - m), y0, x0 + m, y1 + far - y0, 0))
+                uprights = uprights.faded(self._dashes(y0 + m, y1, top, bottom, zoom))
+                level = level.faded(self._dashes(x0 + m, x1, left, right, zoom))
+            uprights.onto_uprights(planes.windows(sheet, (1, 2, y1 - y0 - m, n), y0 + m, x0, 0, x1 + far - x0)[:, 0])
+            level.onto(planes.windows(sheet, (2, 1, n, x1 - x0 - m), y0, x0 + m, y1 + far - y0, 0))
 
     def _parts_for(self, phases: HalfPixels) -> tuple[_Parts, _Parts]:
         parts = self._parts.get(phases)
@@ -155,10 +156,10 @@ class BoxPen:
             parts = self._parts[phases] = (self._cut_parts(phases, 1.0), self._cut_parts(phases, 0.5))
         return parts
 
-    def _make_blends(self, rgb: Rgb, phases: HalfPixels) -> tuple[_Blends, ...]:
+    def _make_blends(self, rgb: Rgb, phases: HalfPixels) -> tuple[_Blends, _Blends]:
         light, tint = self._parts_for(phases)
-        colour = self._coder.yuv(rgb)
-        blends = tuple(parts.blends(c, d) for parts, c, d in zip((light, tint, tint), colour, self._dark, strict=True))
+        colour, dark = self._coder.yuv(rgb), self._dark
+        blends = light.blends(colour[:1], dark[:1]), tint.blends(colour[1:], dark[1:])
         if len(self._blends) >= _MAX_BLENDS:
             self._blends.clear()
         self._blends[rgb, phases] = blends
@@ -223,17 +224,17 @@ class BoxPen:
 
     def _draw_small(self, planes: Planes, box: HalfPixels, rgb: Rgb, *, dashed: bool) -> None:
         """A box too small to be put together from parts. There is no room for dashes: each edge has one gap."""
-        for plane, (colour, dark) in enumerate(zip(self._coder.yuv(rgb), self._dark, strict=True)):
-            zoom = 0.5 if plane else 1.0
+        colour, dark = self._coder.yuv(rgb), self._dark
+        for sheet, (first, end, zoom) in zip(planes.sheets, ((0, 1, 1.0), (1, 3, 0.5)), strict=True):
             edges = _edges(box, zoom)
             pad = self._pad(zoom)
-            rows, columns = planes.arrays[plane].shape
+            _, rows, columns = sheet.shape
             x0, y0 = (max(0, math.floor(edge - pad)) for edge in edges[:2])
             x1, y1 = min(columns, math.ceil(edges[2] + pad)), min(rows, math.ceil(edges[3] + pad))
-            blend = self._cover(x0, y0, x1 - x0, y1 - y0, edges, zoom).blend(colour, dark)
+            blend = self._cover(x0, y0, x1 - x0, y1 - y0, edges, zoom).blend(colour[first:end], dark[first:end])
             if dashed:
                 blend = blend.faded(_corners_only(x0, y0, x1 - x0, y1 - y0, edges))
-            blend.onto(planes.arrays[plane][y0:y1, x0:x1])
+            blend.onto(sheet[:, y0:y1, x0:x1])
 
 
 def _edges(box: HalfPixels, zoom: float) -> tuple[float, float, float, float]:

@@ -90,6 +90,8 @@ def _watch(options: LiveRunOptions, crew: Crew, outputs: Outputs, hangup: Hangup
                 pipeline.stop("--end")
 
         try:
+            pipeline.warm_up()
+            started = time.monotonic()
             for camera in [crew.camera(camera, outputs) for camera in crew.cameras]:  # none starts if one can't be made
                 pipeline.add(camera)
             pipeline.run(tick, outputs.tick_s)

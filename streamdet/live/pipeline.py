@@ -14,6 +14,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import av
+import numpy as np
+
 from streamdet.channel import Exchange, Lane
 from streamdet.errors import StreamdetError
 from streamdet.live.camera import GONE_EVERY_S, LANE_BYTES, STOPPED, TOO_OLD, LiveCamera, LiveSink, Notes
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 TIDY_EVERY_S = 30.0
 """Free memory is given back to the system this often."""
+LIKELY_SIZE_WH = 1920, 1080
+"""Of a camera that has not been seen yet."""
 MEMORY_OF_PACE = 0.8
 """Weight of the past in the moving average of the time that the detector takes."""
 
@@ -66,6 +71,18 @@ class LivePipeline:
     def fail(self, error: BaseException) -> None:
         """End the run with `error`, unless something failed before."""
         self._failure = self._failure or error
+
+    def warm_up(self) -> None:
+        """Show the detector a grey picture, before the first camera is added.
+
+        It chooses its engine then, which takes seconds the first time, and every first pass is slow: frames that came
+        meanwhile would be dropped.
+        """
+        width, height = LIKELY_SIZE_WH
+        grey = np.full((height * 3 // 2, width), 128, np.uint8)
+        self._detector([av.VideoFrame.from_ndarray(grey, format="yuv420p")])
+        if self._detector.engine is not None:
+            self.report.engine, self.report.precision = self._detector.engine.name, self._detector.engine.precision
 
     def add(self, camera: LiveCamera) -> None:
         """Take a camera in and start it; also while the run goes on."""

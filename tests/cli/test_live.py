@@ -105,7 +105,9 @@ def test_nobody_answers_and_one_sentence_says_why(streamdet: Streamdet, model_fi
     assert last.startswith("streamdet: ")
     assert "refuses the connection" in last
     assert "s3cr3t" not in done.err
-    assert report_of()["verdict"] == "failed"
+    report = report_of()
+    assert report["verdict"] == "failed"
+    assert report["engine"]  # chosen before the first camera: no frame waits for it
 
 
 @pytest.mark.rtsp

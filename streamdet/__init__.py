@@ -14,9 +14,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from streamdet.detecting import detect
     from streamdet.detection.detector import Detector
     from streamdet.errors import StreamdetError
-    from streamdet.pipeline import detect
     from streamdet.types import DetectedFrame, Detections, Frame
 
 __version__ = "0.1.0"
@@ -29,7 +29,7 @@ _HOME_OF = {
     "Detector": "streamdet.detection.detector",
     "Frame": "streamdet.types",
     "StreamdetError": "streamdet.errors",
-    "detect": "streamdet.pipeline",
+    "detect": "streamdet.detecting",
 }
 
 

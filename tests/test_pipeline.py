@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from streamdet.channel import Channel
+from streamdet.detecting import detect, detect_batch
 from streamdet.detection.detector import Detector
 from streamdet.detection.precision import Placement
 from streamdet.errors import OutputError, SourceError, StreamdetError
-from streamdet.pipeline import Pipeline, detect, detect_batch
+from streamdet.pipeline import Pipeline
 from streamdet.report import RunReport
 from streamdet.types import DetectedFrame, Detections, Frame
 from tests.media import make_clip, truncate

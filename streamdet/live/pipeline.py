@@ -18,10 +18,10 @@ import av
 import numpy as np
 
 from streamdet.channel import Exchange, Lane
+from streamdet.detecting import detect_batch
 from streamdet.errors import StreamdetError
 from streamdet.live.camera import GONE_EVERY_S, LANE_BYTES, STOPPED, TOO_OLD, LiveCamera, LiveSink, Notes
 from streamdet.live.report import LiveReport
-from streamdet.pipeline import detect_batch
 from streamdet.types import Frame
 from streamdet.video.live.memory import give_back_free_memory
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast
 
-from streamdet.cli.cameras import others_may_read
+from streamdet.cli.cameras_file import others_may_read
 from streamdet.cli.quantities import parse_bytes
 from streamdet.cli.toml_table import Table, TomlFile
 from streamdet.errors import UsageError

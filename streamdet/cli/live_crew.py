@@ -20,7 +20,8 @@ from streamdet.cli.analysing import (
     told_places,
     told_tracking,
 )
-from streamdet.cli.cameras import CameraOptions, check_classes, compare_cameras, notes_on, read_cameras
+from streamdet.cli.cameras import CameraOptions, check_classes, compare_cameras, notes_on
+from streamdet.cli.cameras_file import read_cameras
 from streamdet.cli.eventing import check_events
 from streamdet.cli.redacting import PASSWORD_VARIABLE
 from streamdet.errors import DataError, OutputError, UsageError

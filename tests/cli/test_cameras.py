@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from streamdet.cli.cameras import CameraOptions, check_classes, compare_cameras, notes_on, read_cameras
+from streamdet.cli.cameras import CameraOptions, check_classes, compare_cameras, notes_on
+from streamdet.cli.cameras_file import read_cameras
 from streamdet.errors import UsageError
 from streamdet.options import AnalysisOptions, LiveOptions
 from streamdet.results.places import PlaceRules, parse_line
@@ -77,7 +78,7 @@ def test_cameras_may_be_pushed_to_addresses_with_their_names(file: Path) -> None
 
 
 def test_the_table_of_the_documentation_has_every_key_and_no_other() -> None:
-    from streamdet.cli.cameras import KEYS
+    from streamdet.cli.cameras_file import KEYS
 
     page = DOCS.read_text()
     rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
+
+from streamdet.detection.boxes import iou
 
 LEAST_IOU = 0.5
 """Boxes that overlap the kept one by less than this may be another object's."""
@@ -28,7 +29,7 @@ def voted_boxes(candidates: Tensor, scores: Tensor, class_ids: Tensor, keep: Ten
 
     `scores` and `class_ids` are those of the candidates, (C,).
     """
-    overlaps = box_iou(candidates[keep], candidates)  # (D, C)
+    overlaps = iou(candidates[keep], candidates)  # (D, C)
     shares = scores / scores[keep, None]
     voting = (class_ids == class_ids[keep, None]) & (overlaps > LEAST_IOU) & (shares >= LEAST_SHARE)
     weights = (shares.square() * torch.exp(-(1 - overlaps).square() / CLOSENESS)).where(voting, 0.0).double()

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from streamdet.detection.boxes import areas, intersections, iou
+
 IGNORED_OVERLAP = 0.5
 """An anchor with at least this share of its area in an ignored region is no negative."""
 
@@ -51,26 +53,26 @@ def match(boxes: Tensor, anchors: Tensor, rule: MatchRule | None = None) -> Tens
     """(A,) int64: for each of `anchors` (A, 4) the index of its object in `boxes` (M, 4), BELOW or BETWEEN."""
     if len(boxes) == 0:
         return torch.full((len(anchors),), BELOW, dtype=torch.int64, device=anchors.device)
-    return assign(_iou(boxes, anchors), rule or MatchRule())
+    return assign(iou(boxes, anchors), rule or MatchRule())
 
 
-def assign(iou: Tensor, rule: MatchRule) -> Tensor:
-    """(A,) int64: the object of each anchor, BELOW or BETWEEN, from their `iou` (M, A), M of 1 or more."""
-    best_iou = iou.amax(dim=0)
+def assign(overlaps: Tensor, rule: MatchRule) -> Tensor:
+    """(A,) int64: the object of each anchor, BELOW or BETWEEN, from their `overlaps` (M, A), M of 1 or more."""
+    best_iou = overlaps.amax(dim=0)
     positive = best_iou >= rule.positive_iou
     if rule.rescue:
-        best_of_object = iou.amax(dim=1, keepdim=True)
+        best_of_object = overlaps.amax(dim=1, keepdim=True)
         best_of_object[best_of_object == 0] = 2  # an object far from all anchors has no best one
-        positive |= (iou - best_of_object).amax(dim=0) == 0  # five times as fast as (iou == best_of_object).any(dim=0)
+        positive |= (overlaps - best_of_object).amax(dim=0) == 0  # five times as fast as to compare, and any()
     matches = torch.where(best_iou < rule.negative_iou, BELOW, BETWEEN)
     rows = positive.nonzero().squeeze(1)
-    matches[rows] = iou[:, rows].argmax(dim=0)
+    matches[rows] = overlaps[:, rows].argmax(dim=0)
     return matches
 
 
 def overlap_of_anchor(anchors: Tensor, regions: Tensor) -> Tensor:
     """(A,) largest share of each anchor's area (A, 4) that lies in one of the `regions` (I, 4), I of 1 or more."""
-    return (_intersections(regions, anchors) / _areas(anchors)).amax(dim=0)
+    return (intersections(regions, anchors) / areas(anchors)).amax(dim=0)
 
 
 def make_targets(
@@ -109,22 +111,3 @@ def _region_of(anchors: Tensor, regions: Tensor) -> Tensor:
     for place, (left, top, right, bottom) in enumerate(regions, 1):
         places.masked_fill_((x >= left) & (x < right) & (y >= top) & (y < bottom), place)
     return places
-
-
-def _iou(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """(M, A) IoU; torchvision's box_iou, to the bit, at a quarter of its time."""
-    intersections = _intersections(boxes, anchors)
-    return intersections / (_areas(boxes)[:, None] + _areas(anchors) - intersections)
-
-
-def _intersections(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """(M, A) pixels that each of `boxes` (M, 4) shares with each of `anchors` (A, 4)."""
-    left, top, right, bottom = boxes.T[:, :, None]  # each (M, 1)
-    x1, y1, x2, y2 = anchors.T.contiguous()  # each (A,): strided columns would be several times slower
-    widths = torch.minimum(right, x2).sub_(torch.maximum(left, x1)).clamp_(min=0)
-    heights = torch.minimum(bottom, y2).sub_(torch.maximum(top, y1)).clamp_(min=0)
-    return widths.mul_(heights)
-
-
-def _areas(boxes: Tensor) -> Tensor:
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from streamdet.detection.checkpoint import rewrite_model
+from streamdet.detection.retinanet import RetinaNet
 from streamdet.errors import DataError
 from streamdet.training.assess import NOT_COUNTED, Assessment, FloatArray
 from streamdet.types import Detections, Int64Array
@@ -117,6 +119,16 @@ def save_scaling(path: Path, scaling: Scaling) -> None:
         fields["logit_scaling"] = [slope * scaling.slope, offset * scaling.slope + scaling.offset]
 
     rewrite_model(path, header=note, tensors=fold)
+
+
+@torch.no_grad()
+def take_out_scaling(network: RetinaNet, scaling: tuple[float, float]) -> None:
+    """The class logits as focal loss had left them: it learns slowly where calibration has made them certain."""
+    slope, offset = scaling
+    last = network.head.classification_head.cls_logits
+    assert last.bias is not None
+    last.bias.sub_(offset).div_(slope)
+    last.weight.div_(slope)
 
 
 def _counted(assessment: Assessment) -> tuple[FloatArray, FloatArray]:

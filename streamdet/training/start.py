@@ -17,6 +17,7 @@ from streamdet.detection.folding import fold_batch_norm
 from streamdet.detection.retinanet import RetinaNet, RetinaNetConfig, build_retinanet
 from streamdet.detection.weights import default_cache_dir, fetch, load_torch_file
 from streamdet.errors import ModelError, UsageError
+from streamdet.training.calibration import take_out_scaling
 from streamdet.training.efficientnet_weights import efficientnet_tensors
 
 IMAGENET, NONE = "imagenet", "none"
@@ -80,7 +81,7 @@ def continue_network(
     torch.manual_seed(seed)
     card = model.card
     network, config = _with_batch_norm(model.network, card.config, batch_norm, card.name)
-    _take_out_scaling(network, card.logit_scaling)
+    take_out_scaling(network, card.logit_scaling)
     hidden = set(card.hidden_class_ids)
     row_of = {_plain(name): row for row, name in enumerate(card.class_names) if row not in hidden}
     rows = [row_of.get(_plain(name)) for name in class_names]
@@ -102,16 +103,6 @@ def continue_network(
             tensor.copy_(old[name])
     network.load_state_dict(own)
     return network.train(), config, _what_was_kept(model, class_names, rows, config.prior, same_anchors)
-
-
-@torch.no_grad()
-def _take_out_scaling(network: RetinaNet, scaling: tuple[float, float]) -> None:
-    """The class logits as focal loss had left them: it learns slowly where calibration has made them certain."""
-    slope, offset = scaling
-    last = network.head.classification_head.cls_logits
-    assert last.bias is not None
-    last.bias.sub_(offset).div_(slope)
-    last.weight.div_(slope)
 
 
 def _plain(name: str) -> str:

@@ -1,0 +1,55 @@
+"""The mean of two models' weights (Wortsman et al., arXiv 2203.05482): a step of training and where it began, say.
+
+    python models/average.py A.safetensors B.safetensors --out MEAN.safetensors
+
+Both must be of the same network and classes. Class logits are averaged without calibration, and the mean has none:
+`streamdet eval --calibrate --save` fits its scores. Its card is A's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from streamdet.detection.checkpoint import Model, load_model, save_model
+from streamdet.errors import ModelError, StreamdetError
+from streamdet.training.calibration import take_out_scaling
+
+
+def averaged(first: Model, second: Model) -> Model:
+    """The mean of both. Takes over their networks: don't use them any more. Raises ModelError where they differ."""
+    for what in ("class_names", "config"):
+        one, other = getattr(first.card, what), getattr(second.card, what)
+        if one != other:
+            raise ModelError(f"the models differ in {what}: {one} and {other}; give two runs of one network")
+    for model in (first, second):
+        take_out_scaling(model.network, model.card.logit_scaling)
+    with torch.no_grad():
+        others = second.network.state_dict()
+        for name, tensor in first.network.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.add_(others[name]).div_(2)
+    return replace(first, card=replace(first.card, logit_scaling=(1.0, 0.0)))
+
+
+def main() -> int:
+    """Read both, write the mean."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs=2, type=Path, metavar="MODEL")
+    parser.add_argument("--out", type=Path, required=True)
+    chosen = parser.parse_args()
+    try:
+        mean = averaged(*(load_model(path) for path in chosen.models))
+    except StreamdetError as error:
+        print(f"average: {error}", file=sys.stderr)
+        return error.exit_code
+    save_model(chosen.out, mean.network, mean.card)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

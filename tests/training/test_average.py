@@ -1,0 +1,55 @@
+"""models/average.py: the mean of two models."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from streamdet.detection.checkpoint import load_model, save_model
+from streamdet.training.calibration import Scaling, save_scaling
+from tests.networks import tiny_model
+
+SCRIPT = Path(__file__).parents[2] / "models" / "average.py"
+
+
+def average(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_weights_are_averaged_without_calibration(tmp_path: Path) -> None:
+    models = [tiny_model(seed) for seed in (1, 2)]
+    paths = [tmp_path / name for name in ("a.safetensors", "b.safetensors")]
+    for path, model in zip(paths, models, strict=True):
+        save_model(path, model.network, model.card, dtype=torch.float32)
+    save_scaling(paths[1], Scaling(2.0, -0.5))
+
+    out = tmp_path / "mean.safetensors"
+    done = average(*paths, "--out", out)
+
+    assert done.returncode == 0, done.stderr
+    mean = load_model(out)
+    assert mean.card.logit_scaling == (1.0, 0.0)
+    first, second = (model.network.state_dict() for model in models)
+    for name, tensor in mean.network.state_dict().items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor, (first[name] + second[name]) / 2, rtol=1e-3, atol=1e-3)
+    differing = "head.classification_head.cls_logits.weight"
+    assert not torch.allclose(first[differing], second[differing], atol=0.01)
+
+
+def test_models_of_other_classes_are_refused(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("a.safetensors", "b.safetensors")]
+    model = tiny_model(1)
+    save_model(paths[0], model.network, model.card)
+    save_model(paths[1], model.network, replace(model.card, class_names=("dog", "cat", "mouse")))
+
+    done = average(*paths, "--out", tmp_path / "mean.safetensors")
+
+    assert done.returncode == 4
+    assert "differ in class_names" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -90,6 +90,7 @@ def _watch(options: LiveRunOptions, crew: Crew, outputs: Outputs, hangup: Hangup
                 pipeline.stop("--end")
 
         try:
+            display.wait_for_detector()
             pipeline.warm_up()
             started = time.monotonic()
             for camera in [crew.camera(camera, outputs) for camera in crew.cameras]:  # none starts if one can't be made

@@ -67,6 +67,12 @@ class LiveDisplay:
         if self._live.is_started:
             self._live.stop()
 
+    def wait_for_detector(self) -> None:
+        """Say, on a terminal, that the detector is made ready before there is a camera to show."""
+        if self._console.is_terminal:
+            text = f"making {self._report.model} ready on {self._report.device}; the first time that takes some seconds"
+            self._live.update(Text(text, style="dim"), refresh=True)
+
     def update(self) -> None:
         """Show the cameras as the report has them now."""
         now_s = self._now_s()

@@ -199,3 +199,11 @@ def test_notes_are_told_once_and_while_the_run_goes_on(terminal: bool) -> None:
     told = scene.console.file.getvalue()  # type: ignore[attr-defined]
     assert told.count("note: cameras read again: 1 new\n") == 1
     assert told.count("note: gate: recording stopped: the disk is full\n") == 1
+
+
+def test_before_the_first_camera_it_says_what_is_waited_for() -> None:
+    scene, plain = Scene(0, 80), Scene(0, 80, terminal=False)
+    for each in (scene, plain):
+        each.display.wait_for_detector()
+    assert scene.screen() == ["making street ready on cpu; the first time that takes some seconds"]
+    assert plain.lines() == []  # nothing that a log would keep

@@ -2,8 +2,8 @@
 
     python models/average.py A.safetensors B.safetensors --out MEAN.safetensors
 
-Both must be of the same network and classes. Class logits are averaged without calibration, and the mean has none:
-`streamdet eval --calibrate --save` fits its scores. Its card is A's.
+Both must be of the same network, classes and input. Class logits are averaged without calibration, and the mean has
+none: `streamdet eval --calibrate --save` fits its scores. Its card is A's, without the metrics, which are not its own.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 from streamdet.detection.checkpoint import Model, load_model, save_model
 from streamdet.errors import ModelError, StreamdetError
@@ -22,7 +23,7 @@ from streamdet.training.calibration import take_out_scaling
 
 def averaged(first: Model, second: Model) -> Model:
     """The mean of both. Takes over their networks: don't use them any more. Raises ModelError where they differ."""
-    for what in ("class_names", "config"):
+    for what in ("class_names", "config", "input_rule"):
         one, other = getattr(first.card, what), getattr(second.card, what)
         if one != other:
             raise ModelError(f"the models differ in {what}: {one} and {other}; give two runs of one network")
@@ -33,7 +34,7 @@ def averaged(first: Model, second: Model) -> Model:
         for name, tensor in first.network.state_dict().items():
             if tensor.is_floating_point():
                 tensor.add_(others[name]).div_(2)
-    return replace(first, card=replace(first.card, logit_scaling=(1.0, 0.0)))
+    return replace(first, card=replace(first.card, logit_scaling=(1.0, 0.0), metrics={}))
 
 
 def main() -> int:
@@ -44,10 +45,13 @@ def main() -> int:
     chosen = parser.parse_args()
     try:
         mean = averaged(*(load_model(path) for path in chosen.models))
+        save_model(chosen.out, mean.network, mean.card)
     except StreamdetError as error:
         print(f"average: {error}", file=sys.stderr)
         return error.exit_code
-    save_model(chosen.out, mean.network, mean.card)
+    except (OSError, SafetensorError) as error:
+        print(f"average: cannot write {chosen.out}: {error}; choose another place for --out", file=sys.stderr)
+        return 1
     return 0
 
 

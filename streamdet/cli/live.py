@@ -93,8 +93,10 @@ def _watch(options: LiveRunOptions, crew: Crew, outputs: Outputs, hangup: Hangup
             display.wait_for_detector()
             pipeline.warm_up()
             started = time.monotonic()
-            for camera in [crew.camera(camera, outputs) for camera in crew.cameras]:  # none starts if one can't be made
-                pipeline.add(camera)
+            if pipeline.stop_reason is None:
+                made = [crew.camera(camera, outputs) for camera in crew.cameras]  # none starts if one can't be made
+                for camera in made:
+                    pipeline.add(camera)
             pipeline.run(tick, outputs.tick_s)
             if outputs.events is not None:
                 outputs.events.desk.finish()

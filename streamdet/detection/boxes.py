@@ -41,7 +41,7 @@ def clip(boxes: Tensor, height: int, width: int) -> Tensor:
 
 
 def iou(boxes: Tensor, others: Tensor) -> Tensor:
-    """(M, C) IoU of `boxes` (M, 4) and `others` (C, 4); torchvision's box_iou, to the bit, at a quarter of its time."""
+    """(M, C) IoU of `boxes` (M, 4) and `others` (C, 4); torchvision's to the bit, and for many pairs faster."""
     shared = intersections(boxes, others)
     return shared / (areas(boxes)[:, None] + areas(others) - shared)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av
@@ -22,6 +23,7 @@ from streamdet.detecting import detect_batch
 from streamdet.errors import StreamdetError
 from streamdet.live.camera import GONE_EVERY_S, LANE_BYTES, STOPPED, TOO_OLD, LiveCamera, LiveSink, Notes
 from streamdet.live.report import LiveReport
+from streamdet.report import RunReport
 from streamdet.types import Frame
 from streamdet.video.live.memory import give_back_free_memory
 
@@ -76,13 +78,16 @@ class LivePipeline:
         """Show the detector a grey picture, before the first camera is added.
 
         It chooses its engine then, which takes seconds the first time, and every first pass is slow: frames that came
-        meanwhile would be dropped.
+        meanwhile would be dropped. For cameras that aren't 16:9 an engine may have to be made ready again.
+
+        Raises StreamdetError where the memory does not suffice.
         """
         width, height = LIKELY_SIZE_WH
-        grey = np.full((height * 3 // 2, width), 128, np.uint8)
-        self._detector([av.VideoFrame.from_ndarray(grey, format="yuv420p")])
-        if self._detector.engine is not None:
-            self.report.engine, self.report.precision = self._detector.engine.name, self._detector.engine.precision
+        grey = av.VideoFrame.from_ndarray(np.full((height * 3 // 2, width), 128, np.uint8), format="yuv420p")
+        warm = RunReport({})
+        detect_batch(self._detector, [Frame(grey, "", 0, 0, Fraction(1), 0.0)], warm)
+        self.report.engine, self.report.precision = warm.engine, warm.precision
+        self.report.notes += warm.notes
 
     def add(self, camera: LiveCamera) -> None:
         """Take a camera in and start it; also while the run goes on."""

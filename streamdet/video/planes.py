@@ -87,6 +87,8 @@ class Blend(NamedTuple):
 class Planes:
     """The Y, U and V plane of a frame as writable arrays, without the padding at the end of their lines.
 
+    U and V must have lines of one length in memory, as those of `copied` have.
+
     Attributes:
         arrays: Y, U and V, each [y, x].
         sheets: Y as (1, h, w), U and V as (2, h, w).
@@ -126,7 +128,8 @@ def copied(picture: av.VideoFrame) -> av.VideoFrame:
     A full-range picture (yuvj420p) stays full-range, and the new frame's `color_range` says so.
     """
     name = picture.format.name
-    if name in ("yuv420p", "yuvj420p", "nv12") and all(plane.line_size > 0 for plane in picture.planes):
+    pitches = [plane.line_size for plane in picture.planes]
+    if name in ("yuv420p", "yuvj420p", "nv12") and min(pitches) > 0 and len(set(pitches[1:])) == 1:
         frame = av.VideoFrame(picture.width, picture.height, "yuv420p")
         source, target = Planes(picture).arrays, Planes(frame).arrays
         if name == "nv12":

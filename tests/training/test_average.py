@@ -25,7 +25,8 @@ def test_weights_are_averaged_without_calibration(tmp_path: Path) -> None:
     models = [tiny_model(seed) for seed in (1, 2)]
     paths = [tmp_path / name for name in ("a.safetensors", "b.safetensors")]
     for path, model in zip(paths, models, strict=True):
-        save_model(path, model.network, model.card, dtype=torch.float32)
+        card = replace(model.card, metrics={"val": {"AP50": 0.9}})
+        save_model(path, model.network, card, dtype=torch.float32)
     save_scaling(paths[1], Scaling(2.0, -0.5))
 
     out = tmp_path / "mean.safetensors"
@@ -34,6 +35,7 @@ def test_weights_are_averaged_without_calibration(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     mean = load_model(out)
     assert mean.card.logit_scaling == (1.0, 0.0)
+    assert not mean.card.metrics  # nobody has measured the mean
     first, second = (model.network.state_dict() for model in models)
     for name, tensor in mean.network.state_dict().items():
         if tensor.is_floating_point():
@@ -52,4 +54,16 @@ def test_models_of_other_classes_are_refused(tmp_path: Path) -> None:
 
     assert done.returncode == 4
     assert "differ in class_names" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_place_that_cannot_be_written_gets_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    model = tiny_model(1)
+    save_model(path, model.network, model.card)
+
+    done = average(path, path, "--out", tmp_path / "nowhere" / "mean.safetensors")
+
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr
     assert "Traceback" not in done.stderr

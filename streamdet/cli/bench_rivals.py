@@ -18,7 +18,14 @@ from torch import Tensor
 from streamdet.detection.anchors import anchors_per_level
 from streamdet.detection.checkpoint import Model
 from streamdet.detection.engines.making import folded
-from streamdet.detection.engines.openvino import OpenVinoEngine, has_int8, has_openvino, quantized, silence_telemetry
+from streamdet.detection.engines.openvino import (
+    OpenVinoEngine,
+    has_int8,
+    has_openvino,
+    openvino_core,
+    quantized,
+    silence_telemetry,
+)
 from streamdet.detection.postprocess import PostprocessRule, postprocess
 from streamdet.detection.resize import InputRule
 
@@ -154,7 +161,7 @@ def _openvino_networks(model: Model, example: Tensor) -> dict[str, Network]:
     silence_telemetry()
     import openvino
 
-    core = openvino.Core()
+    core = openvino_core()
     with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the export, about torch's own code
         network = openvino.convert_model(torch.export.export(_Flat(folded(model)), (example.clone(),)))

@@ -39,7 +39,7 @@ def lively(tmp_path: Path) -> Path:
 
 
 def in_a_process_of_its_own(*arguments: str | Path) -> Outcome:
-    """As the `streamdet` of other tests. NNCF leaves this process in a state in which a SIGCHLD, later on, ends it."""
+    """As the `streamdet` of other tests. NNCF makes and ends OpenVINO cores of its own here: see `openvino_core`."""
     command = [sys.executable, "-m", "streamdet", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return Outcome(done.returncode, done.stdout, done.stderr)

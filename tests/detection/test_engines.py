@@ -153,6 +153,31 @@ print(sorted(name for name, module in sys.modules.items() if "openvino_telemetry
     assert not (tmp_path / "intel").exists()
 
 
+ENDED_ELSEWHERE = """
+import faulthandler, os, signal, sys, threading
+from pathlib import Path
+import torch
+from streamdet.detection.engines.openvino import OpenVinoEngine, Parts
+faulthandler.enable()
+stem, rest = map(Path, sys.argv[1:])
+engines = [OpenVinoEngine(Parts(stem, rest), 3, torch.float32)]
+engines[0](torch.zeros(1, 3, 128, 128))
+signal.signal(signal.SIGUSR1, lambda *_: print("alive", flush=True))
+os.kill(os.getpid(), signal.SIGUSR1)
+ending = threading.Thread(target=engines.clear)
+ending.start()
+ending.join()
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+def test_a_signal_after_an_engine_ended_in_another_thread_kills_nobody(model: Model, cache: Path) -> None:
+    parts = translated(folded(model), model.sha256, cache)
+    command = [sys.executable, "-c", ENDED_ELSEWHERE, *map(str, parts)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "alive\nalive\n"), done.stderr
+
+
 def test_without_the_package(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streamdet.detection.engines.openvino.has_openvino", lambda: False)
     monkeypatch.setattr(making, "has_openvino", lambda: False)

@@ -16,6 +16,7 @@ from streamdet.detection.checkpoint import Model
 from streamdet.detection.engines.making import folded
 from streamdet.detection.engines.openvino import (
     has_openvino,
+    openvino_core,
     quantized,
     save,
     silence_telemetry,
@@ -49,9 +50,8 @@ def quantize(
         raise UsageError(f"{len(pictures)} pictures are too few to calibrate INT8 on; give {FEWEST_PICTURES} at least")
     silence_telemetry()
     import nncf
-    import openvino
 
-    core = openvino.Core()
+    core = openvino_core()
     parts = translated(folded(model), model.sha256, cache_dir)
     stem, rest = core.compile_model(core.read_model(parts.stem), "CPU", EXACT), core.read_model(parts.rest)
     logging.getLogger("nncf").setLevel(logging.ERROR)

@@ -10,6 +10,7 @@ import importlib.util
 import sys
 import tempfile
 import warnings
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,6 +52,19 @@ def silence_telemetry() -> None:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
+@cache
+def openvino_core() -> Any:
+    """The only one of the process, which is never given up.
+
+    A core gives the thread that it first compiles in a stack for signals, and frees it with itself, whoever's thread
+    that is then: the next signal, such as Ctrl-C or the end of a child, would kill the process.
+    """
+    silence_telemetry()
+    import openvino
+
+    return openvino.Core()
+
+
 def check_openvino(device: torch.device, dtype: torch.dtype) -> None:
     """Raises UsageError where OpenVINO is missing, or can't do what is asked for."""
     if not has_openvino():
@@ -76,14 +90,11 @@ class OpenVinoEngine:
 
     def __init__(self, parts: Parts, num_classes: int, dtype: torch.dtype, *, int8: bool = False) -> None:
         """`parts`: what `translated` gave, or `quantized`. `dtype`: of what is not computed in INT8."""
-        silence_telemetry()
-        import openvino
-
         self.name = "openvino-int8" if int8 else "openvino"
         self.precision = "int8" if int8 else str(dtype).removeprefix("torch.")
         self._parts = parts
         self._values = (num_classes, 4)
-        self._core = openvino.Core()
+        self._core = openvino_core()
         self._options = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),

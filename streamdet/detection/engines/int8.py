@@ -49,6 +49,7 @@ def quantize(
     if len(pictures) < FEWEST_PICTURES:
         raise UsageError(f"{len(pictures)} pictures are too few to calibrate INT8 on; give {FEWEST_PICTURES} at least")
     silence_telemetry()
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # NNCF imports it, and it misses a GPU
     import nncf
 
     core = openvino_core()

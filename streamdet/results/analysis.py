@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from streamdet.errors import UsageError
+from streamdet.results.tracks.matching import COVERED_SHARE, covered, people, repeats
 from streamdet.scene import Scene
 from streamdet.types import BoolArray, DetectedFrame, Detections, Float32Array, Frame, Int64Array
 
@@ -45,8 +46,8 @@ class Analysis:
         """Begin with the first frame.
 
         Args:
-            shown_from: (K,) least score per class that is drawn and counted where nothing is tracked. A class for which
-                it is infinite is never shown, tracked or not.
+            shown_from: (K,) least score per class that is drawn and counted where nothing is tracked, but for a second
+                box of an object, of whatever class. A class for which it is infinite is never shown, tracked or not.
             tracker: follows objects; those that are tracked are shown.
             places: what is counted.
             on_problem: told, once, why nothing is counted at the places: they don't fit the pictures. None: that is an
@@ -64,7 +65,7 @@ class Analysis:
         detections = in_order(as_written(detected.detections))
         seen_class_ids: Int64Array | None = None
         if self._tracker is None:
-            shown: BoolArray = detections.scores >= self._shown_from[detections.class_ids]
+            shown = self._shown(detections)
         else:
             seen = detections
             detections = as_written(self._tracker.update(seen, time_s, size_wh))  # bridged boxes are new
@@ -82,6 +83,16 @@ class Analysis:
         if self._tracker is not None:
             scene = replace(scene or Scene(), trails=self._tracker.trails)
         return replace(analysed, scene=scene)
+
+    def _shown(self, detections: Detections) -> BoolArray:
+        """What scores enough, each object once: detectors see a car and a truck in one van, a third car between two."""
+        shown: BoolArray = detections.scores >= self._shown_from[detections.class_ids]
+        places = np.flatnonzero(shown)
+        boxes, class_ids = detections.boxes_xyxy[places].astype(np.float64), detections.class_ids[places]
+        are_people = people(class_ids, detections.class_names)
+        once = repeats(boxes, are_people) == np.arange(len(places))
+        shown[places] = once & (are_people | (covered(boxes, class_ids) < COVERED_SHARE))  # people do stand in crowds
+        return shown
 
     def _scene(self, analysed: DetectedFrame, time_s: float) -> Scene | None:
         if self._places is None:

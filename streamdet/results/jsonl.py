@@ -11,8 +11,9 @@ run leaves complete lines, and no end.
 
 A box that is tracked has "track", its number, and the class of its track; "seen_as" is what the detector called it in
 this frame, where that is another one. `"bridged": true` marks a box that was not seen in this frame (a tracker put it
-there), `"shown": false` one that is kept for later and neither drawn nor counted. Where there are lines, zones
-or bays a frame says how they stand (counts of lines are those since the start), and what happened at them, if anything:
+there), `"shown": false` one that is neither drawn nor counted: it is kept for later, or a second box of an object
+that has a better one. Where there are lines, zones or bays a frame says how they stand (counts of lines are those since
+the start), and what happened at them, if anything:
 
     "lines": {"gate": {"in": {"car": 3}, "out": {}}}, "zones": {"yard": {"car": 2}}, "bays": {"A1": true, "A2": null},
     "happenings": [{"kind": "crossed", "place": "gate", "direction": "in", "class": "car", "track": 7}]

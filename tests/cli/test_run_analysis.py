@@ -44,7 +44,7 @@ def test_low_scores_are_kept_and_not_shown(run: Streamdet) -> None:
     assert sum(len(line.detections) for line in kept) > sum(len(line.detections) for line in usual)
     for before, after in zip(usual, kept, strict=True):
         # those of one score come in any order
-        assert sorted(before.detections.boxes_xyxy.tolist()) == sorted(after.shown.boxes_xyxy.tolist())
+        assert sorted(before.shown.boxes_xyxy.tolist()) == sorted(after.shown.boxes_xyxy.tolist())
         assert after.detections.scores.min() < 0.4
 
 
@@ -54,7 +54,9 @@ def test_a_least_score_for_each_class(run: Streamdet) -> None:
     for line in lines_of():
         least = np.array([0.5 if name == "person" else 0.3 for name in line.detections.names], np.float32)
         shown = np.ones(len(line.detections), np.bool_) if line.shown_mask is None else line.shown_mask
-        np.testing.assert_array_equal(shown, line.detections.scores >= least)
+        strong = line.detections.scores >= least
+        assert not (shown & ~strong).any()
+        assert shown.sum() > strong.sum() / 2  # all but second boxes of one object
 
 
 def test_tracks_and_places_reach_every_output(run: Streamdet) -> None:

@@ -64,6 +64,32 @@ def test_without_tracking_the_threshold_of_a_class_decides_what_is_shown() -> No
     assert analysed.scene is None
 
 
+def test_an_object_is_shown_once_whatever_else_it_might_be() -> None:
+    names = ("person", "bicycle", "car", "truck")
+    van, bike, other_van = (0, 0, 40, 20), (50, 0, 60, 20), (70, 0, 110, 20)
+    detections = Detections(
+        np.array([van, van, bike, bike, other_van, van], np.float32),
+        np.array([0.9, 0.8, 0.7, 0.7, 0.6, 0.3], np.float32),
+        np.array([2, 3, 0, 1, 3, 2], np.int64),
+        names,
+    )
+    analysed = Analysis(np.full(4, 0.5, np.float32))(framed(detections))
+    # the rider and the bicycle are two; what is too weak to be shown hides nothing, and is hidden by nothing new
+    assert analysed.shown.names == ["car", "person", "bicycle", "truck"]
+    assert len(analysed.detections) == 6
+    weaker_first = Analysis(np.array([0.5, 0.5, 0.95, 0.5], np.float32))(framed(detections))
+    assert weaker_first.shown.names == ["truck", "person", "bicycle", "truck"]
+
+
+def test_a_third_car_between_two_is_not_shown_but_a_person_in_a_crowd() -> None:
+    boxes = np.array([(0, 0, 40, 20), (42, 0, 82, 20), (20, 1, 60, 19)], np.float32)
+    for class_id, shown in ((1, [True, True, False]), (0, [True, True, True])):
+        row = Detections(boxes, np.array([0.9, 0.9, 0.8], np.float32), np.full(3, class_id, np.int64), CLASSES)
+        analysed = Analysis(SHOWN_FROM)(framed(row))
+        assert (analysed.shown_mask is None) == all(shown)
+        assert len(analysed.shown) == sum(shown)
+
+
 def test_a_score_that_is_written_as_the_threshold_is_shown() -> None:
     analysed = Analysis(SHOWN_FROM)(framed(found((0.39996, 1), (0.39994, 1))))
     assert analysed.shown_mask is not None

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from streamdet.types import Int64Array
+from streamdet.types import BoolArray, Int64Array
 
 Float64Array = npt.NDArray[np.float64]
+REPEAT_IOU = 0.7
+"""A box that overlaps a better one by so much is the same object, whatever its class."""
+COVERED_SHARE = 0.9
+"""A box of which better ones of its class cover so much is no object: between two cars detectors see a third."""
+PEOPLE = frozenset({"person", "people", "pedestrian", "rider"})
+"""Classes of which REPEAT_IOU isn't true: who rides a bicycle takes up as much room as it does."""
 
 
 def overlaps(a_xyxy: Float64Array, b_xyxy: Float64Array) -> Float64Array:
@@ -43,16 +51,24 @@ def assign(similarity: Float64Array, least: float) -> tuple[Int64Array, Int64Arr
     return rows[good].astype(np.int64), columns[good].astype(np.int64)
 
 
-def repeats(boxes_xyxy: Float64Array, least: float) -> Int64Array:
-    """(N,) for each box, best first, the index of the better one that shows the same object; its own index if none."""
+def repeats(boxes_xyxy: Float64Array, are_people: BoolArray, least: float = REPEAT_IOU) -> Int64Array:
+    """(N,) for each box, best first, the index of the better one that shows the same object; its own index if none.
+
+    `are_people`: (N,) of `people`.
+    """
     n = len(boxes_xyxy)
     of = np.arange(n, dtype=np.int64)
-    same = np.tril(overlaps(boxes_xyxy, boxes_xyxy) >= least, -1)
+    same = np.tril((overlaps(boxes_xyxy, boxes_xyxy) >= least) & (are_people[:, None] == are_people), -1)
     for i in np.flatnonzero(same.any(axis=1)):
         better = np.flatnonzero(same[i] & (of == np.arange(n)))
         if len(better):
             of[i] = better[0]
     return of
+
+
+def people(class_ids: Int64Array, class_names: Sequence[str]) -> BoolArray:
+    """(N,) which of the classes are people."""
+    return np.array([name in PEOPLE for name in class_names], np.bool_)[class_ids]
 
 
 def covered(boxes_xyxy: Float64Array, class_ids: Int64Array) -> Float64Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streamdet.errors import UsageError
+from streamdet.results.tracks.matching import COVERED_SHARE, REPEAT_IOU
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,10 @@ class TrackRule:
     """The same with a weaker detection."""
     fresh_iou: float = 0.3
     """The same for a track that has no id yet."""
-    repeat_iou: float = 0.7
-    """A box that overlaps a better one by so much is the same object, whatever its class: no track of its own."""
-    covered_share: float = 0.9
-    """A box of which better ones of its class cover so much starts no track: between two cars detectors see a third."""
+    repeat_iou: float = REPEAT_IOU
+    """A box that overlaps a better one by so much has no track of its own, whatever its class; people are apart."""
+    covered_share: float = COVERED_SHARE
+    """A box of which better ones of its class cover so much starts no track."""
 
     def __post_init__(self) -> None:
         scores = self.start_score if isinstance(self.start_score, tuple) else (self.start_score,)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from streamdet.results.tracks.matching import Float64Array, assign, covered, overlaps, repeats
+from streamdet.results.tracks.matching import Float64Array, assign, covered, overlaps, people, repeats
 from streamdet.results.tracks.motion import Motion
 from streamdet.results.tracks.resting import Resting
 from streamdet.results.tracks.rule import TrackRule
@@ -21,9 +21,9 @@ COASTS_S = 1.0
 class Tracker:
     """ByteTrack (https://arxiv.org/abs/2110.06864) in real time: strong boxes first, then weak ones for what is left.
 
-    Classes don't take part: a detector that calls a van a car in one frame and a truck in the next sees one object. The
-    class of a track is what most of its sightings said, weighted by their scores. The same detections at the same times
-    give the same ids.
+    A detector that calls a van a car in one frame and a truck in the next sees one object: classes don't take part, but
+    for people, who are never the bicycle that they ride. The class of a track is what most of its sightings said,
+    weighted by their scores. The same detections at the same times give the same ids.
     """
 
     def __init__(self, rule: TrackRule, class_names: Sequence[str]) -> None:
@@ -43,6 +43,7 @@ class Tracker:
         self._ids: Int64Array = np.zeros(0, np.int64)
         """(T,) -1: seen too few times to have an id. What follows has a row for each track, too."""
         self._sightings: Int64Array = np.zeros(0, np.int64)
+        self._are_people: BoolArray = np.zeros(0, np.bool_)
         self._in_sight: BoolArray = np.zeros(0, np.bool_)
         """Seen in the newest frame."""
         self._seen_s: Float64Array = np.zeros(0)
@@ -66,11 +67,12 @@ class Tracker:
         """
         seen = detections[~detections.bridged] if detections.bridged.any() else detections
         boxes = seen.boxes_xyxy.astype(np.float64)
-        better = repeats(boxes, self.rule.repeat_iou)
+        are_people = people(seen.class_ids, seen.class_names)
+        better = repeats(boxes, are_people, self.rule.repeat_iou)
         sure = self._strong(seen) & (covered(boxes, seen.class_ids) < self.rule.covered_share)
         self._pass_time(time_s)
-        rows = self._match(boxes, seen, better == np.arange(len(seen)), sure)
-        self._learn(rows, boxes, seen, size_wh)
+        rows = self._match(boxes, seen, are_people, better == np.arange(len(seen)), sure)
+        self._learn(rows, boxes, seen, are_people, size_wh)
         self._vote(rows[better], seen)
         self._trails.note(self._motion.boxes_xyxy, self._now_s)
         return self._told(rows, seen, size_wh)
@@ -91,7 +93,9 @@ class Tracker:
         self._motion.predict(now_s - self._now_s if np.isfinite(self._now_s) else 0.0)
         self._now_s = now_s
 
-    def _match(self, boxes: Float64Array, seen: Detections, once: BoolArray, sure: BoolArray) -> Int64Array:
+    def _match(
+        self, boxes: Float64Array, seen: Detections, are_people: BoolArray, once: BoolArray, sure: BoolArray
+    ) -> Int64Array:
         """(N,) the row of each detection's track; -1: none. Rows behind the last one are of new tracks.
 
         `once`: no second box of one object; `sure`: may start a track.
@@ -112,6 +116,7 @@ class Tracker:
                 continue
             similar = overlaps(expected[waiting], boxes[left])
             similar[~self._resting.may_be(waiting, boxes[left], clearly=which is strong)] = 0
+            similar[self._are_people[waiting, None] != are_people[left]] = 0
             a, b = assign(similar, least)
             rows[left[b]] = waiting[a]
             free[waiting[a]] = False
@@ -119,12 +124,19 @@ class Tracker:
         rows[new] = len(known) + np.arange(len(new))
         return rows
 
-    def _learn(self, rows: Int64Array, boxes: Float64Array, seen: Detections, size_wh: tuple[int, int] | None) -> None:
+    def _learn(
+        self,
+        rows: Int64Array,
+        boxes: Float64Array,
+        seen: Detections,
+        are_people: BoolArray,
+        size_wh: tuple[int, int] | None,
+    ) -> None:
         """Take over what was seen, and give ids to tracks that have been seen often enough, best score first."""
         before = len(self._ids)
         old, new = np.flatnonzero((rows >= 0) & (rows < before)), np.flatnonzero(rows >= before)
         self._motion.correct(rows[old], boxes[old])
-        self._add(boxes[new])
+        self._add(boxes[new], are_people[new])
         tracked = np.concatenate((old, new))
         at = rows[tracked]
         lost = self._in_sight.copy()
@@ -179,7 +191,7 @@ class Tracker:
             bridged=(np.arange(len(scores)) >= len(seen))[order],
         )
 
-    def _add(self, boxes: Float64Array) -> None:
+    def _add(self, boxes: Float64Array, are_people: BoolArray) -> None:
         """Rows for new tracks."""
         n = len(boxes)
         if not n:
@@ -188,6 +200,7 @@ class Tracker:
         self._resting.add(boxes, self._now_s)
         self._trails.add(n)
         self._ids = np.concatenate((self._ids, np.full(n, -1, np.int64)))
+        self._are_people = np.concatenate((self._are_people, are_people))
         self._sightings = np.concatenate((self._sightings, np.zeros(n, np.int64)))
         self._in_sight = np.concatenate((self._in_sight, np.ones(n, bool)))
         self._seen_s = np.concatenate((self._seen_s, np.full(n, self._now_s)))
@@ -202,4 +215,5 @@ class Tracker:
         self._resting.keep(mask)
         self._trails.keep(mask)
         self._ids, self._sightings, self._in_sight = self._ids[mask], self._sightings[mask], self._in_sight[mask]
+        self._are_people = self._are_people[mask]
         self._seen_s, self._scores, self._votes = self._seen_s[mask], self._scores[mask], self._votes[mask]

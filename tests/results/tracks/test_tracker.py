@@ -76,6 +76,19 @@ def test_one_vehicle_called_a_car_and_a_truck_at_once_is_one_track() -> None:
         assert sorted(told.track_ids.tolist()) == [-1, 1]
 
 
+def test_a_rider_is_not_the_vehicle() -> None:
+    frames = [
+        (i / FPS, seen((10 + 3 * i, 20, 0.5 + 0.2 * (i % 2), "car"), (11 + 3 * i, 20, 0.6, "person")))
+        for i in range(30)
+    ]
+    first, *others = tracked(frames)
+    assert first.track_ids.tolist() == [-1, -1]
+    by_name = {name: number for number, name in zip(others[0].track_ids.tolist(), others[0].names, strict=True)}
+    assert sorted(by_name.values()) == [1, 2]
+    for told in others:
+        assert dict(zip(told.names, told.track_ids.tolist(), strict=True)) == by_name
+
+
 def test_a_second_box_of_an_object_votes_for_its_class_too() -> None:
     frames = [
         (i / FPS, seen((10, 20, 0.9, "car")) if i % 3 == 0 else seen((10, 20, 0.7, "truck"), (12, 20, 0.6, "car")))

@@ -1,15 +1,17 @@
-"""The mean of two models' weights (Wortsman et al., arXiv 2203.05482): a step of training and where it began, say.
+"""The mean of models' weights (Wortsman et al., arXiv 2203.05482): steps of training and where they began, say.
 
-    python models/average.py A.safetensors B.safetensors --out MEAN.safetensors
+    python models/average.py A.safetensors B.safetensors [C.safetensors ...] --out MEAN.safetensors
 
-Both must be of the same network, classes and input. Class logits are averaged without calibration, and the mean has
-none: `streamdet eval --calibrate --save` fits its scores. Its card is A's, without the metrics, which are not its own.
+A model that is given twice counts twice. All must be of the same network, classes and input. Class logits are averaged
+without calibration, and the mean has none: `streamdet eval --calibrate --save` fits its scores. Its card is the first
+one's, without the metrics, which are not its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,30 +23,34 @@ from streamdet.errors import ModelError, StreamdetError
 from streamdet.training.calibration import take_out_scaling
 
 
-def averaged(first: Model, second: Model) -> Model:
-    """The mean of both. Takes over their networks: don't use them any more. Raises ModelError where they differ."""
-    for what in ("class_names", "config", "input_rule"):
-        one, other = getattr(first.card, what), getattr(second.card, what)
-        if one != other:
-            raise ModelError(f"the models differ in {what}: {one} and {other}; give two runs of one network")
-    for model in (first, second):
+def averaged(models: Sequence[Model]) -> Model:
+    """The mean of `models`, at least one. Takes over their networks: don't use them any more.
+
+    Raises ModelError where they differ.
+    """
+    first = models[0]
+    for model in models:
+        for what in ("class_names", "config", "input_rule"):
+            one, other = getattr(first.card, what), getattr(model.card, what)
+            if one != other:
+                raise ModelError(f"the models differ in {what}: {one} and {other}; give runs of one network")
         take_out_scaling(model.network, model.card.logit_scaling)
+    weights = [model.network.state_dict() for model in models]
     with torch.no_grad():
-        others = second.network.state_dict()
-        for name, tensor in first.network.state_dict().items():
+        for name, tensor in weights[0].items():
             if tensor.is_floating_point():
-                tensor.add_(others[name]).div_(2)
+                tensor.copy_(torch.stack([each[name] for each in weights]).mean(0))
     return replace(first, card=replace(first.card, logit_scaling=(1.0, 0.0), metrics={}))
 
 
 def main() -> int:
-    """Read both, write the mean."""
+    """Read them, write the mean."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs=2, type=Path, metavar="MODEL")
+    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL")
     parser.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()
     try:
-        mean = averaged(*(load_model(path) for path in chosen.models))
+        mean = averaged([load_model(path) for path in chosen.models])
         save_model(chosen.out, mean.network, mean.card)
     except StreamdetError as error:
         print(f"average: {error}", file=sys.stderr)

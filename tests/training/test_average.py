@@ -1,4 +1,4 @@
-"""models/average.py: the mean of two models."""
+"""models/average.py: the mean of models."""
 
 from __future__ import annotations
 
@@ -42,6 +42,21 @@ def test_weights_are_averaged_without_calibration(tmp_path: Path) -> None:
             torch.testing.assert_close(tensor, (first[name] + second[name]) / 2, rtol=1e-3, atol=1e-3)
     differing = "head.classification_head.cls_logits.weight"
     assert not torch.allclose(first[differing], second[differing], atol=0.01)
+
+
+def test_a_model_that_is_given_twice_counts_twice(tmp_path: Path) -> None:
+    models = [tiny_model(seed) for seed in (1, 2)]
+    paths = [tmp_path / name for name in ("a.safetensors", "b.safetensors")]
+    for path, model in zip(paths, models, strict=True):
+        save_model(path, model.network, model.card, dtype=torch.float32)
+
+    done = average(paths[0], paths[0], paths[1], "--out", tmp_path / "mean.safetensors")
+
+    assert done.returncode == 0, done.stderr
+    mean = load_model(tmp_path / "mean.safetensors").network.state_dict()
+    first, second = (model.network.state_dict() for model in models)
+    name = "head.classification_head.cls_logits.weight"
+    torch.testing.assert_close(mean[name], (2 * first[name] + second[name]) / 3, rtol=1e-3, atol=1e-3)
 
 
 def test_models_of_other_classes_are_refused(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
@@ -14,15 +13,11 @@ import pytest
 import torch
 
 from streamdet.channel import Channel
-from streamdet.detecting import detect, detect_batch
-from streamdet.detection.detector import Detector
 from streamdet.detection.precision import Placement
-from streamdet.errors import OutputError, SourceError, StreamdetError
+from streamdet.errors import OutputError, SourceError
 from streamdet.pipeline import Pipeline
 from streamdet.report import RunReport
 from streamdet.types import DetectedFrame, Detections, Frame
-from tests.media import make_clip, truncate
-from tests.networks import tiny_model
 
 
 class CornerDetector:
@@ -51,11 +46,6 @@ class CornerDetector:
             )
             for picture in pictures
         ]
-
-
-@pytest.fixture
-def tiny_detector() -> Detector:
-    return Detector(tiny_model(), CornerDetector.placement)
 
 
 class Collector:
@@ -178,19 +168,6 @@ def test_what_the_detector_has_to_say_is_told_once() -> None:
     assert pipeline.report.notes.count("no CUDA graph could be recorded") == 1
 
 
-def test_out_of_memory_with_one_frame_says_what_to_do() -> None:
-    with pytest.raises(StreamdetError, match="single frame of 64x48; use a smaller --size"):
-        detect_batch(CornerDetector(most_frames=0), list(frames(2)), RunReport({}))  # type: ignore[arg-type]
-
-
-def test_other_errors_are_not_taken_for_memory() -> None:
-    def broken(pictures: Any) -> Any:
-        raise RuntimeError("shapes differ")
-
-    with pytest.raises(RuntimeError, match="shapes differ"):
-        detect_batch(broken, list(frames(2)), RunReport({}))  # type: ignore[arg-type]
-
-
 def test_waiting_pictures_are_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streamdet.pipeline.QUEUE_BYTES", 100_000)
     waiting: list[int] = []
@@ -203,26 +180,3 @@ def test_waiting_pictures_are_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Channel, "put", put)
     make_pipeline(frames(200), Collector()).run()
     assert 0 < max(waiting) <= 100_000
-
-
-def test_detect_yields_frames_with_boxes_in_source_pixels(tmp_path: Path, tiny_detector: Detector) -> None:
-    clip = make_clip(tmp_path / "clip.mp4", frames=7)
-    results = list(detect(clip, model=tiny_detector, every=2))
-    assert [result.frame.index for result in results] == [0, 2, 4, 6]
-    assert [result.frame.time_s for result in results] == pytest.approx([0, 0.08, 0.16, 0.24])
-
-
-def test_leaving_detect_early_leaves_no_thread(tmp_path: Path, tiny_detector: Detector) -> None:
-    clip = make_clip(tmp_path / "clip.mp4", frames=60)
-    for result in detect(clip, model=tiny_detector):
-        assert result.frame.index == 0
-        break
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("streamdet")]
-
-
-def test_detect_warns_of_a_fragment(tmp_path: Path, tiny_detector: Detector) -> None:
-    whole = make_clip(tmp_path / "whole.mp4", frames=60, container_options={"movflags": "faststart"})
-    cut = truncate(whole, tmp_path / "cut.mp4", 0.6)
-    with pytest.warns(UserWarning, match="cut.mp4"):
-        results = list(detect(cut, model=tiny_detector))
-    assert 0 < len(results) < 60

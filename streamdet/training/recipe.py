@@ -2,8 +2,8 @@
 
 | starts from          | pictures | frozen stages | samples                   | batch | AdamW rate | SGD rate | crop |
 |----------------------|----------|---------------|---------------------------|-------|------------|----------|------|
-| a trained detector   | < 20     | 4             | 850 sqrt(pictures)        | 8     | 1e-3       | 5e-3     | 0.45 |
-|                      | < 1,000  | 2             | "                         | 8     | 1e-3       | 5e-3     | 0.45 |
+| a trained detector   | < 20     | 4             | 850 sqrt(pictures)        | 8     | 2e-3       | 5e-3     | 0.45 |
+|                      | < 1,000  | 2             | "                         | 8     | 2e-3       | 5e-3     | 0.45 |
 |                      | more     | 2             | " (most: 40,000)          | 16    | 6e-4       | 1e-2     | 1    |
 | an ImageNet backbone | < 100    | 4             | 1,500 sqrt(pictures)      | 16    | 8e-4       | 1e-2     | 1    |
 |                      | < 1,000  | 3             | "                         | 16    | 8e-4       | 1e-2     | 1    |
@@ -46,7 +46,7 @@ MOST_OF_CROP, WHOLE_SHARE = 0.6, 0.9
 """Samples are crops where this share of the objects takes less than this much of a crop's sides."""
 SCALE = (0.6, 1.6)
 """Range of the scale jitter, relative to how the finished model will see a picture."""
-CROP_SCALE = (0.54, 1.08)
+CROP_SCALE = (0.49, 0.97)
 """The same for crops: what a model learned from crops it finds best when seen somewhat larger."""
 SMALL_FIRST = 0.65
 """Share of the run at four fifths of the size: half the cost, and it sees the objects at another scale."""
@@ -73,7 +73,7 @@ def recipe_for(pictures: int, start: Start, optimizer: str, *, on_gpu: bool = Fa
     sgd = optimizer == "sgd"
     if start == "detector":
         samples = _rounded(850 * math.sqrt(pictures), 800, 40_000)
-        rate = (1e-2 if sgd else 6e-4) if many else (5e-3 if sgd else 1e-3)
+        rate = (1e-2 if sgd else 6e-4) if many else (5e-3 if sgd else 2e-3)
     else:
         samples = _rounded(1500 * math.sqrt(pictures), 8_000, 28_000) if start == "backbone" else 28_000
         rate = 1e-2 if sgd else 8e-4

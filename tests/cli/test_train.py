@@ -48,7 +48,7 @@ def test_from_labelled_pictures_to_a_model_with_its_report(streamdet: Streamdet,
     said = " ".join(done.err.split())
     assert "12 pictures with 12 objects of car, person, bicycle" in said
     assert "starting from street: all weights of street kept, those of car, person, bicycle by name; 3 of its" in said
-    assert "6 steps of 4 samples at up to 96x64, peak rate 0.00025, 4 of 5 backbone stages frozen" in said
+    assert "6 steps of 4 samples at up to 96x64, peak rate 0.0005, 4 of 5 backbone stages frozen" in said
     assert sum(line.startswith("step 3  val  AP ") for line in lines) == 1
     assert sum(line.startswith("step 6  val  AP ") for line in lines) == 1
     assert "runs/mine/report.html" in done.err
@@ -74,7 +74,7 @@ def test_from_labelled_pictures_to_a_model_with_its_report(streamdet: Streamdet,
         "train", "--data", data, "--out", "runs/mine", *TINY, "--images", "24", "--lr", "1e-4", "--resume"
     )
     assert other.exit_code == 2
-    assert "runs/mine was started with --lr 0.001, now it is 0.0001" in other.err
+    assert "runs/mine was started with --lr 0.002, now it is 0.0001" in other.err
 
 
 def test_new_classes_other_loss_and_no_validation(streamdet: Streamdet, tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ class AugmentRule:
     scale: tuple[float, float] = (0.4, 1.8)
     """Range of the scale jitter, relative to the picture fitted into the input."""
     mirror: float = 0.5
+    aimed: float = 0.0
+    """Share of samples that hold a whole object, of a class drawn evenly from the picture's: for crops."""
     brightness: float = 0.3
     """Largest relative change."""
     contrast: float = 0.3
@@ -115,10 +117,12 @@ def _place(
     if (right - left, bottom - top) != size:
         scale *= 0.8  # a mosaic's tile is about half the canvas: most of the picture should be in it
     new_width, new_height = (max(8, round(side * scale)) for side in (image.width, image.height))
-    # A picture smaller than the tile may lie anywhere in it; a larger one is cut anywhere.
-    x = left + round(float(rng.uniform(min(0, right - left - new_width), max(0, right - left - new_width))))
-    y = top + round(float(rng.uniform(min(0, bottom - top - new_height), max(0, bottom - top - new_height))))
     mirrored = bool(rng.random() < rule.mirror)
+    scales = (new_width / image.width, new_height / image.height)
+    boxes = _move(image.boxes_xyxy, scales, (0, 0), new_width if mirrored else None)
+    aim = boxes[_drawn(image.class_ids, rng)] if len(boxes) and rng.random() < rule.aimed else None
+    x = left + _offset(right - left, new_width, None if aim is None else (aim[0], aim[2]), rng)
+    y = top + _offset(bottom - top, new_height, None if aim is None else (aim[1], aim[3]), rng)
     pixels = read(image)
     interpolation = cv2.INTER_AREA if scale < 0.7 else cv2.INTER_LINEAR
     pixels = cv2.resize(pixels, (new_width, new_height), interpolation=interpolation).astype(np.uint8, copy=False)
@@ -127,8 +131,7 @@ def _place(
     seen = (max(left, x), max(top, y), min(right, x + new_width), min(bottom, y + new_height))
     canvas[seen[1] : seen[3], seen[0] : seen[2]] = pixels[seen[1] - y : seen[3] - y, seen[0] - x : seen[2] - x]
 
-    scales = (new_width / image.width, new_height / image.height)
-    boxes = _move(image.boxes_xyxy, scales, (x, y), new_width if mirrored else None)
+    boxes = boxes + np.array([x, y, x, y], np.float32)
     ignored = _move(image.ignored_xyxy, scales, (x, y), new_width if mirrored else None)
     clipped = _clip(boxes, seen)
     visible = _area(clipped) / np.maximum(_area(boxes), 1e-6)
@@ -137,6 +140,25 @@ def _place(
     clipped_ignored = np.concatenate([_clip(ignored, seen), clipped[~kept]])
     clipped_ignored = clipped_ignored[_area(clipped_ignored) > 0]
     return _Part(clipped[kept], image.class_ids[kept], clipped_ignored, tuple(map(float, seen)))  # type: ignore[arg-type]
+
+
+def _drawn(class_ids: Int64Array, rng: np.random.Generator) -> int:
+    """Place of an object: classes are equally likely, however many objects they have."""
+    present = np.unique(class_ids)
+    return int(rng.choice(np.flatnonzero(class_ids == present[rng.integers(len(present))])))
+
+
+def _offset(tile: int, picture: int, aim: tuple[float, float] | None, rng: np.random.Generator) -> int:
+    """Where a side of the picture begins in the tile's: anywhere inside if it is smaller, and cut anywhere if larger.
+
+    `aim`: first and last pixel of an object that stays whole; one larger than the tile then fills it.
+    """
+    slack = tile - picture
+    low, high = float(min(0, slack)), float(max(0, slack))
+    if aim is not None:
+        ends = (-float(aim[0]), tile - float(aim[1]))
+        low, high = max(low, min(ends)), min(high, max(ends))
+    return round(rng.uniform(low, max(low, high)))
 
 
 def _move(

@@ -123,3 +123,54 @@ def test_colours_change_but_not_beyond_the_rule() -> None:
     ]
     assert 128 * 0.69 < min(means) < 110
     assert 145 < max(means) < 128 * 1.31
+
+
+WIDTHS = {0: 20, 2: 40}
+"""Of the objects of a class in the street below, where common ones stand in two rows and a rare one in a corner."""
+STREET_BOXES = [(4 + 30 * place, top, 24 + 30 * place, top + 20) for place in range(20) for top in (10, 50)]
+STREET = labelled("a street", (640, 360), [*STREET_BOXES, (596, 336, 636, 356)], [0] * 40 + [2])
+STREET_PIXELS = draw((640, 360), [*STREET_BOXES, (596, 336, 636, 356)], [0] * 40 + [2])
+
+
+def street_crops(aimed: float, mirror: float, scale: float) -> list[Sample]:
+    rule = replace(PLAIN, mirror=mirror, scale=(scale, scale), aimed=aimed)
+    return [make_sample([STREET], lambda _: STREET_PIXELS, SIZE, rule, np.random.default_rng(s)) for s in range(200)]
+
+
+def share_with(crops: list[Sample], class_id: int) -> float:
+    """Of crops that hold a whole object of the class."""
+    whole = [
+        (s.boxes_xyxy[:, 2] - s.boxes_xyxy[:, 0] > WIDTHS[class_id] - 0.1) & (s.class_ids == class_id) for s in crops
+    ]
+    return sum(bool(found.any()) for found in whole) / len(whole)
+
+
+@pytest.mark.parametrize("mirror", [0.0, 1.0])
+def test_aimed_crops_hold_a_whole_object_of_classes_drawn_evenly(mirror: float) -> None:
+    anywhere, aimed, half = (street_crops(share, mirror, 4.0) for share in (0.0, 1.0, 0.5))
+
+    assert share_with(anywhere, 2) < 0.1
+    assert 0.4 < share_with(aimed, 2) < 0.6
+    assert 0.2 < share_with(half, 2) < 0.35
+    assert all(len(crop.class_ids) for crop in aimed)
+    assert not all(len(crop.class_ids) for crop in anywhere)
+    for crop in aimed:
+        for (x1, y1, x2, y2), class_id in zip(crop.boxes_xyxy.round().astype(int), crop.class_ids, strict=True):
+            assert is_colour(crop.image_rgb[y1 + 1 : y2 - 1, x1 + 1 : x2 - 1], int(class_id)).all()
+
+
+def test_an_object_larger_than_the_crop_it_is_aimed_at_fills_it() -> None:
+    wall = labelled("a wall", (640, 360), [(100, 60, 500, 300)], [1])
+    pixels = draw((640, 360), [(100, 60, 500, 300)], [1])
+    rule = replace(PLAIN, scale=(5.0, 5.0), aimed=1.0)
+    for seed in range(30):
+        crop = make_sample([wall], lambda _: pixels, SIZE, rule, np.random.default_rng(seed))
+        assert is_colour(crop.image_rgb, 1).mean() > 0.98
+
+
+def test_pictures_without_objects_are_cut_anywhere() -> None:
+    empty = labelled("an empty street", (640, 360))
+    rule = replace(PLAIN, scale=(4.0, 4.0), aimed=1.0)
+    crop = make_sample([empty], lambda _: STREET_PIXELS, SIZE, rule, np.random.default_rng(0))
+    assert len(crop.boxes_xyxy) == 0
+    assert crop.regions_xyxy.tolist() == [[0, 0, *SIZE]]

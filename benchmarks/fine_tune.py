@@ -6,13 +6,13 @@ From some of `newcamera_train.json`'s frames (the first 10, 25, ... of a shuffle
 the same number of samples, crops of the frames, as `streamdet train` does: `model`, the shipped model with its heads;
 `backbone`, its backbone with a new pyramid and new heads; `imagenet`, an ImageNet backbone. Each is measured on
 `newcamera_test.json`, the camera's other days, and on `val_street.json`, which says what it forgot. `OUT` gets
-results.json, table.md and curve.png. Resumable: what is finished isn't done again, what was cut off goes on.
+results.json, table.md and curve.png. Resumable: what is in results.json isn't done again (benchmarks/fine_tune.json is
+the one behind README.md's table), what was cut off goes on.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from record import Record, Run
 
 from streamdet.detection.checkpoint import Model, ModelCard, load_model
 from streamdet.detection.models import find_model
@@ -29,6 +30,7 @@ from streamdet.detection.precision import Placement, choose_placement
 from streamdet.detection.retinanet import RetinaNet
 from streamdet.errors import StreamdetError
 from streamdet.options import parse_size
+from streamdet.training.arguments import labels_sha256
 from streamdet.training.augment import AugmentRule
 from streamdet.training.dataset import Dataset, LabelledImage
 from streamdet.training.evaluate import evaluate, evaluation_detector
@@ -39,6 +41,8 @@ from streamdet.training.schedule import TrainOptions
 from streamdet.training.start import NONE, continue_network, start_network
 from streamdet.training.trainer import Trainer
 
+BEFORE = "before"
+"""In place of a start: the shipped model without any training."""
 STARTS = {"model": "from the shipped model", "backbone": "its backbone, new heads", "imagenet": "ImageNet only"}
 TEST, OLD = "newcamera_test", "val_street"
 GOAL_AP50, GOAL_FRAMES = 0.60, 50
@@ -59,6 +63,7 @@ class Story:
     samples: int
     input_size: tuple[int, int]
     minutes: float
+    aimed: float
     placement: Placement
 
     def frames(self, count: int, seed: int) -> list[LabelledImage]:
@@ -66,12 +71,21 @@ class Story:
         order = np.random.default_rng((seed, 0xF4A3E5)).permutation(len(self.pictures))
         return [self.pictures[place] for place in order[:count]]
 
-    def run(self, start: str, count: int, seed: int) -> dict[str, Any]:
-        """The result of a run: the old one if it is finished, else it is done now."""
+    def settings(self) -> dict[str, Any]:
+        """What must be the same for all that meets in a table."""
+        return {
+            "model": find_model(self.model).sha256,
+            "labels": labels_sha256(self.pictures),
+            "samples": self.samples,
+            "input": list(self.input_size),
+            "crop": CROP,
+            "scale": list(scale_for(CROP)),
+            "aimed": self.aimed,
+        }
+
+    def run(self, start: str, count: int, seed: int) -> Run:
+        """Train, and measure what came of it."""
         folder = self.out / f"{start}-{count}-seed{seed}"
-        path = folder / "result.json"
-        if path.exists():
-            return json.loads(path.read_text())
         trainer = self._trainer(folder, start, count, seed)
         if trainer.files.state.exists():
             trainer.resume()
@@ -85,25 +99,20 @@ class Story:
             spent.write_text(f"{before + clock.seconds:.1f}")
 
         outcome = trainer.run(show, asked_to_stop=clock.is_over)
-        result = {
+        return {
             "start": start,
             "frames": count,
             "seed": seed,
-            "samples": trainer.step * trainer.options.effective_batch,
+            "precision": self.placement.precision,
             "minutes": round((before + clock.seconds) / 60, 2),
             "stopped_early": outcome.stopped,
             "scores": self.measure(load_model(folder / "last.safetensors")),
         }
-        write_json(path, result)
-        return result
 
-    def before(self) -> dict[str, Any]:
-        """Scores of the model as it is shipped."""
-        path = self.out / "before.json"
-        if not path.exists():
-            write_json(path, self.measure(find_model(self.model)))
-        before: dict[str, Any] = json.loads(path.read_text())
-        return before
+    def before(self) -> Run:
+        """The same of the model as it is shipped."""
+        scores = self.measure(find_model(self.model))
+        return {"start": BEFORE, "frames": 0, "seed": 0, "stopped_early": False, "scores": scores}
 
     def measure(self, model: Model) -> dict[str, Any]:
         """Scores on each test set."""
@@ -125,7 +134,7 @@ class Story:
             frozen_stages=recipe.frozen_stages,
             evaluate_every=self.samples,
             seed=seed,
-            augment=AugmentRule(mosaic=0, scale=scale_for(CROP)),
+            augment=AugmentRule(mosaic=0, scale=scale_for(CROP), aimed=self.aimed),
         )
         # Nothing is validated on the way: the last weights count, and nothing is picked by the test set.
         return Trainer(folder, card, network, pictures, [], options, self.placement)
@@ -171,14 +180,12 @@ class Clock:
             print(f"  {self.name}: step {progress.step}/{progress.steps}, {losses}, {speed}", file=sys.stderr)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Aside first, then renamed."""
-    aside = path.with_suffix(".part")
-    aside.write_text(json.dumps(content, indent=2) + "\n")
-    aside.replace(path)
+def counts_of(results: Sequence[Run]) -> list[int]:
+    """Frames that were trained on, ascending."""
+    return sorted({run["frames"] for run in results if run["start"] != BEFORE})
 
 
-def values(results: Sequence[dict[str, Any]], start: str, frames: int, name: str) -> list[float]:
+def values(results: Sequence[Run], start: str, frames: int, name: str) -> list[float]:
     """AP50 on a set, one value per seed."""
     runs = [run for run in results if run["start"] == start and run["frames"] == frames]
     return [run["scores"][name]["AP50"] for run in runs]
@@ -192,8 +199,15 @@ def mean_and_spread(numbers: Sequence[float]) -> str:
     return mean if len(numbers) == 1 else f"{mean} ± {statistics.stdev(numbers):.3f}"
 
 
-def make_table(results: Sequence[dict[str, Any]], before: dict[str, Any]) -> str:
+def scores_before(results: Sequence[Run]) -> dict[str, Any]:
+    """Of the shipped model, by set."""
+    scores: dict[str, Any] = next(run["scores"] for run in results if run["start"] == BEFORE)
+    return scores
+
+
+def make_table(results: Sequence[Run]) -> str:
     """Markdown: AP50 by frames and start; minutes; what was forgotten."""
+    before = scores_before(results)
     header = ["frames", *STARTS.values(), "minutes", f"{OLD} after"]
     lines = [
         "AP50 on newcamera_test, the camera's other days. For the start from the shipped model also: minutes of "
@@ -203,7 +217,7 @@ def make_table(results: Sequence[dict[str, Any]], before: dict[str, Any]) -> str
         f"|{'---:|' * len(header)}",
         f"| 0 | {before[TEST]['AP50']:.3f} | – | – | 0 | {before[OLD]['AP50']:.3f} |",
     ]
-    for frames in sorted({run["frames"] for run in results}):
+    for frames in counts_of(results):
         own = [run for run in results if run["start"] == "model" and run["frames"] == frames]
         minutes = f"{statistics.mean(run['minutes'] for run in own):.1f}" if own else "–"
         cells = [mean_and_spread(values(results, start, frames, TEST)) for start in STARTS]
@@ -215,7 +229,7 @@ def make_table(results: Sequence[dict[str, Any]], before: dict[str, Any]) -> str
     return "\n".join(lines) + "\n"
 
 
-def draw_curve(results: Sequence[dict[str, Any]], before: dict[str, Any], path: Path) -> None:
+def draw_curve(results: Sequence[Run], path: Path) -> None:
     """AP50 on the new camera against the number of frames, a line for each start."""
     import matplotlib as mpl
 
@@ -223,7 +237,7 @@ def draw_curve(results: Sequence[dict[str, Any]], before: dict[str, Any], path: 
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7.2, 4.2), dpi=130, layout="constrained")
-    counts = sorted({run["frames"] for run in results})
+    before, counts = scores_before(results), counts_of(results)
     for (start, label), colour in zip(STARTS.items(), ("#0b6e4f", "#2f6fb0", "#b5541c"), strict=True):
         points = [(count, found) for count in counts if (found := values(results, start, count, TEST))]
         if points:
@@ -271,6 +285,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=6000, help="samples per run")
     parser.add_argument("--input", default="576x1024", help="short x long side of the trained models' input")
     parser.add_argument("--minutes", type=float, default=19, help="a run is stopped after so many")
+    parser.add_argument("--aimed", type=float, default=0.5, help="share of samples aimed at an object")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     chosen = parser.parse_args()
     counts, starts = [int(count) for count in chosen.frames.split(",")], chosen.starts.split(",")
@@ -292,23 +307,24 @@ def main() -> None:
             chosen.images,
             input_size,
             chosen.minutes,
+            chosen.aimed,
             placement,
         )
-        chosen.out.mkdir(parents=True, exist_ok=True)
-        before = story.before()
-        results: list[dict[str, Any]] = []
+        record = Record(chosen.out / "results.json", story.settings())
+        if not record.find(start=BEFORE):
+            record.add(story.before())
         # The model's own start first, and all counts before the next seed: what matters most is there soonest.
         todo = [(start, count, seed) for seed in range(chosen.seeds) for start in starts for count in counts]
         for number, (start, count, seed) in enumerate(todo, 1):
-            print(f"{number}/{len(todo)} {start}, {count} frames, seed {seed}", file=sys.stderr)
-            results.append(story.run(start, count, seed))
-            write_json(chosen.out / "results.json", {"before": before, "runs": results})
-            (chosen.out / "table.md").write_text(make_table(results, before))
-            draw_curve(results, before, chosen.out / "curve.png")
+            if not record.find(start=start, frames=count, seed=seed):
+                print(f"{number}/{len(todo)} {start}, {count} frames, seed {seed}", file=sys.stderr)
+                record.add(story.run(start, count, seed))
+            (chosen.out / "table.md").write_text(make_table(record.runs))
+            draw_curve(record.runs, chosen.out / "curve.png")
     except StreamdetError as error:
         raise SystemExit(str(error)) from error
     print((chosen.out / "table.md").read_text())
-    goal = values(results, "model", GOAL_FRAMES, TEST)
+    goal = values(record.runs, "model", GOAL_FRAMES, TEST)
     if goal:
         print(f"goal: {GOAL_AP50:.2f} from {GOAL_FRAMES} frames; reached {mean_and_spread(goal)}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import time
@@ -48,12 +47,7 @@ class Laboratory:
         """Of a run."""
         return self.out / configuration.name / f"seed{seed}"
 
-    def result(self, configuration: Configuration, seed: int) -> dict[str, Any] | None:
-        """Of a finished run."""
-        path = self.folder(configuration, seed) / "result.json"
-        return json.loads(path.read_text()) if path.exists() else None
-
-    def run(self, configuration: Configuration, seed: int) -> None:
+    def run(self, configuration: Configuration, seed: int) -> dict[str, Any]:
         """Train and evaluate. Raises ModelError when there are no weights for the backbone."""
         folder = self.folder(configuration, seed)
         trainer = self._trainer(configuration, seed, folder)
@@ -68,11 +62,7 @@ class Laboratory:
             print(f"  {error}", file=sys.stderr)
         else:
             result |= self._evaluate(folder / "last.safetensors")
-        result["training_images_per_s"] = display.images_per_s
-        folder.mkdir(parents=True, exist_ok=True)
-        aside = folder / "result.json.part"
-        aside.write_text(json.dumps(result, indent=2) + "\n")
-        aside.replace(folder / "result.json")
+        return result | {"training_images_per_s": display.images_per_s}
 
     def _trainer(self, configuration: Configuration, seed: int, folder: Path) -> Trainer:
         classes, unprotected = self.validation[0].class_names, configuration.unprotected
@@ -131,12 +121,12 @@ class Laboratory:
         milliseconds = [float(value) for each in found for value in each.milliseconds]
         return {"scores": scores, "ms_per_image": round(statistics.median(milliseconds), 2)}
 
-    def about(self, seeds: int) -> str:
+    def about(self) -> str:
         """What the tables were made with, for their reader."""
         sets = ", ".join(f"{dataset.name} ({len(dataset.images)})" for dataset in self.validation)
         return (
-            f"{self.samples:,} samples of {len(self.pictures):,} pictures per run, {seeds} seed(s) (± is the standard "
-            f"deviation over seeds), {self.placement.device.type}, {self.placement.precision}. AP, AP50 and AP75 in "
+            f"{self.samples:,} samples of {len(self.pictures):,} pictures per run (± is the standard deviation "
+            f"over seeds), {self.placement.device.type}, {self.placement.precision}. AP, AP50 and AP75 in "
             f"percent, over all validation sets as one, for the order's sake; beside it AP50 of each: {sets}.\n\n"
             "MobileNetV2 with a pyramid and heads of 96 channels and two convolutions at 256 x 352, AdamW, GIoU, where "
             "a row doesn't say otherwise. The paper: ResNet-50 at 600 pixels, 90,000 steps of 16, COCO. A finding "

@@ -2,38 +2,27 @@
 
     python benchmarks/paper/run.py --data ../shared/data --out runs/paper [--only loss,gamma] [--seeds 3]
 
-Each configuration is trained with each seed in a folder of its own, `OUT/NAME/seed0`; what is finished there is not
-done again, what was cut off goes on. `OUT/README.md`, the tables beside the paper's numbers, is written after each run.
+Each configuration is trained with each seed in a folder of its own, `OUT/NAME/seed0`; what was cut off goes on. What
+came of it stands in `OUT/results.json` and is not done again; `results.json` beside this file, copied there, goes on
+with what was measured so far. `OUT/README.md`, the tables beside the paper's numbers, is written after each run.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from ablations import chosen_tables, configurations_of
 from laboratory import Laboratory
+from record import Record
 from report import write_page
 
 from streamdet.detection.precision import choose_placement
 from streamdet.errors import ModelError, StreamdetError
 from streamdet.training.arguments import labels_sha256
 from streamdet.training.dataset import read_sets
-
-
-def check_settings(out: Path, settings: dict[str, Any]) -> None:
-    """Results of different settings must not meet in a table. Raises SystemExit."""
-    path = out / "settings.json"
-    if path.exists() and (before := json.loads(path.read_text())) != settings:
-        changed = ", ".join(
-            f"{key} {before.get(key)} -> {settings[key]}" for key in settings if before.get(key) != settings[key]
-        )
-        raise SystemExit(f"{out} holds runs with other settings ({changed}); give the same ones or another --out")
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(settings, indent=2) + "\n")
 
 
 def main() -> None:
@@ -64,7 +53,7 @@ def main() -> None:
         )
     settings = {"images": chosen.images, "data": labels_sha256(pictures), "precision": placement.precision}
     settings |= {"weights": Path(chosen.weights).name, "resnet_weights": Path(chosen.resnet_weights).name}
-    check_settings(chosen.out, settings)
+    record = Record(chosen.out / "results.json", settings)
     laboratory = Laboratory(
         chosen.out, pictures, validation, chosen.images, chosen.weights, chosen.resnet_weights, placement
     )
@@ -72,20 +61,19 @@ def main() -> None:
 
     def write() -> None:
         results = {
-            each.name: [found for seed in range(chosen.seeds) if (found := laboratory.result(each, seed))]
-            for each in configurations
+            each.name: [run for run in record.runs if run["configuration"] == each.name] for each in configurations
         }
-        page = write_page(tables, results, [dataset.name for dataset in validation], laboratory.about(chosen.seeds))
+        page = write_page(tables, results, [dataset.name for dataset in validation], laboratory.about())
         (chosen.out / "README.md").write_text(page)
 
     # Seed by seed: after a third of the time there is a whole table, without its noise.
     todo = [(each, seed) for seed in range(chosen.seeds) for each in configurations]
     for number, (configuration, seed) in enumerate(todo, 1):
-        if chosen.table_only or laboratory.result(configuration, seed):
+        if chosen.table_only or record.find(configuration=configuration.name, seed=seed):
             continue
         print(f"{number}/{len(todo)} {configuration.name} seed {seed}", file=sys.stderr)
         try:
-            laboratory.run(configuration, seed)
+            record.add(laboratory.run(configuration, seed))
         except ModelError as error:
             print(f"  left out: {error}", file=sys.stderr)
         write()

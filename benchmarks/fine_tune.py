@@ -36,7 +36,7 @@ from streamdet.training.dataset import Dataset, LabelledImage
 from streamdet.training.evaluate import evaluate, evaluation_detector
 from streamdet.training.formats.coco import read_coco
 from streamdet.training.progress import Progress
-from streamdet.training.recipe import CROP, recipe_for, scale_for, training_sizes
+from streamdet.training.recipe import AIMED, CROP, recipe_for, scale_for, training_sizes
 from streamdet.training.schedule import TrainOptions
 from streamdet.training.start import NONE, continue_network, start_network
 from streamdet.training.trainer import Trainer
@@ -63,7 +63,6 @@ class Story:
     samples: int
     input_size: tuple[int, int]
     minutes: float
-    aimed: float
     placement: Placement
 
     def frames(self, count: int, seed: int) -> list[LabelledImage]:
@@ -80,7 +79,7 @@ class Story:
             "input": list(self.input_size),
             "crop": CROP,
             "scale": list(scale_for(CROP)),
-            "aimed": self.aimed,
+            "aimed": AIMED,
         }
 
     def run(self, start: str, count: int, seed: int) -> Run:
@@ -134,7 +133,7 @@ class Story:
             frozen_stages=recipe.frozen_stages,
             evaluate_every=self.samples,
             seed=seed,
-            augment=AugmentRule(mosaic=0, scale=scale_for(CROP), aimed=self.aimed),
+            augment=AugmentRule(mosaic=0, scale=scale_for(CROP), aimed=AIMED),
         )
         # Nothing is validated on the way: the last weights count, and nothing is picked by the test set.
         return Trainer(folder, card, network, pictures, [], options, self.placement)
@@ -285,7 +284,6 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=6000, help="samples per run")
     parser.add_argument("--input", default="576x1024", help="short x long side of the trained models' input")
     parser.add_argument("--minutes", type=float, default=19, help="a run is stopped after so many")
-    parser.add_argument("--aimed", type=float, default=0.5, help="share of samples aimed at an object")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     chosen = parser.parse_args()
     counts, starts = [int(count) for count in chosen.frames.split(",")], chosen.starts.split(",")
@@ -307,7 +305,6 @@ def main() -> None:
             chosen.images,
             input_size,
             chosen.minutes,
-            chosen.aimed,
             placement,
         )
         record = Record(chosen.out / "results.json", story.settings())

@@ -195,7 +195,7 @@ def train(
     from streamdet.training.dataset import read_sets
     from streamdet.training.distributed import described_processes, meet
     from streamdet.training.losses import LossRule
-    from streamdet.training.recipe import crop_for, recipe_for, scale_for, training_sizes
+    from streamdet.training.recipe import aimed_for, crop_for, recipe_for, scale_for, training_sizes
     from streamdet.training.trainer import NO_PRIOR, Trainer, TrainOptions
 
     if (out / "state.pt").exists() and not resume:
@@ -258,6 +258,7 @@ def train(
                 mosaic=mosaic,
                 scale=parse_range("--scale", scale) if scale else scale_for(crop),
                 mirror=mirror,
+                aimed=aimed_for(crop),
                 brightness=look.brightness * colour,
                 contrast=look.contrast * colour,
                 saturation=look.saturation * colour,

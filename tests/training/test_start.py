@@ -20,7 +20,7 @@ from streamdet.detection.resize import InputRule
 from streamdet.detection.retinanet import build_retinanet, count_parameters
 from streamdet.errors import ModelError, UsageError
 from streamdet.training.freezing import freeze, set_training
-from streamdet.training.recipe import Start, crop_for, recipe_for, scale_for, training_sizes
+from streamdet.training.recipe import Start, aimed_for, crop_for, recipe_for, scale_for, training_sizes
 from streamdet.training.start import continue_network, start_network
 from tests.networks import CLASS_NAMES, enliven, noise_picture, normalised, saved_torchvision, tiny_config, tiny_model
 from tests.rectangles import labelled
@@ -252,5 +252,6 @@ def test_samples_are_crops_only_where_objects_are_small() -> None:
     assert crop_for(small, rule, 0.55) == 0.55
     assert crop_for(large, rule, 0.55) == crop_for([], rule, 0.55) == 1
     assert training_sizes(small, rule, 0.55) == ((1.0, 448, 256),)
+    assert (aimed_for(1.0), aimed_for(0.55)) == (0.0, 0.5)
     assert scale_for(1.0) == (0.6, 1.6)
     assert scale_for(0.5) == (0.98, 1.94)  # somewhat smaller than in the whole, relative to half the size

@@ -36,7 +36,7 @@ from streamdet.training.dataset import Dataset, LabelledImage
 from streamdet.training.evaluate import evaluate, evaluation_detector
 from streamdet.training.formats.coco import read_coco
 from streamdet.training.progress import Progress
-from streamdet.training.recipe import AIMED, CROP, recipe_for, scale_for, training_sizes
+from streamdet.training.recipe import AIMED, CROP, START_SHARE, recipe_for, scale_for, training_sizes
 from streamdet.training.schedule import TrainOptions
 from streamdet.training.start import NONE, continue_network, start_network
 from streamdet.training.trainer import Trainer
@@ -80,6 +80,7 @@ class Story:
             "crop": CROP,
             "scale": list(scale_for(CROP)),
             "aimed": AIMED,
+            "start_share": START_SHARE,
         }
 
     def run(self, start: str, count: int, seed: int) -> Run:
@@ -129,6 +130,7 @@ class Story:
             weight_decay=recipe.weight_decay,
             warmup=recipe.warmup,
             average_decay=0.99,
+            start_share=recipe.start_share,
             sizes=training_sizes(pictures, card.input_rule, CROP),
             frozen_stages=recipe.frozen_stages,
             evaluate_every=self.samples,

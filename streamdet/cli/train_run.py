@@ -39,6 +39,8 @@ def plan(trainer: Trainer, start: str, training: Sequence[Dataset], validation: 
         f"{options.frozen_stages} of 5 backbone stages frozen, batch norm {config.batch_norm}; "
         f"{placement.precision} on {placement.device}{sharing}",
     ]
+    if options.start_share:
+        sentences.append(f"the result keeps {options.start_share:.0%} of the start's weights, so that it forgets less")
     if not trainer.watch.has_prior:
         sentences.append("the class head has no prior; the paper (section 4.1) found that training diverges so")
     if trainer.step:

@@ -43,6 +43,7 @@ class Learner:
         # Float16 gradients underflow; bfloat16 has float32's range.
         self.scaler = torch.amp.GradScaler(placement.device.type, enabled=placement.dtype == torch.float16)
         self.average = WeightAverage(self.network, options.average_decay)
+        self.start = {name: tensor.clone() for name, tensor in self.average.tensors.items() if options.start_share}
         self.positive_count = PositiveCount(sum_over_processes=processes.sum_pair)
 
     def learn(self, taken: list[Batch], step: int, rate: float, *, stop: bool = False) -> StepResult:
@@ -92,9 +93,13 @@ class Learner:
         return all(bool(torch.isfinite(value).all()) for value in values)
 
     def averaged(self) -> RetinaNet:
-        """A copy of the network with the averaged weights."""
+        """A copy of the network with the averaged weights, and the share of those that it began with."""
         network = build_retinanet(self.card.config)
-        network.load_state_dict({name: tensor.cpu() for name, tensor in self.average.tensors.items()})
+        tensors = dict(self.average.tensors)
+        for name, tensor in self.start.items():
+            if tensor.is_floating_point():
+                tensors[name] = tensors[name].lerp(tensor, self.options.start_share)
+        network.load_state_dict({name: tensor.cpu() for name, tensor in tensors.items()})
         return network.eval()
 
     def state(self) -> dict[str, Any]:
@@ -103,6 +108,7 @@ class Learner:
             "positive_count": self.positive_count.average,
             "network": self.network.state_dict(),
             "average": self.average.tensors,
+            "start": self.start,
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
         }
@@ -115,5 +121,5 @@ class Learner:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
-        self.average.tensors = state["average"]
+        self.average.tensors, self.start = state["average"], state["start"]
         self.positive_count.average = state["positive_count"]

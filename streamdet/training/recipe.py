@@ -1,21 +1,24 @@
 """What to train with when the user doesn't say: from the number of pictures, and from what the run starts.
 
-| starts from          | pictures | frozen stages | samples                   | batch | AdamW rate | SGD rate | crop |
-|----------------------|----------|---------------|---------------------------|-------|------------|----------|------|
-| a trained detector   | < 20     | 4             | 850 sqrt(pictures)        | 8     | 2e-3       | 5e-3     | 0.45 |
-|                      | < 1,000  | 2             | "                         | 8     | 2e-3       | 5e-3     | 0.45 |
-|                      | more     | 2             | " (most: 40,000)          | 16    | 6e-4       | 1e-2     | 1    |
-| an ImageNet backbone | < 100    | 4             | 1,500 sqrt(pictures)      | 16    | 8e-4       | 1e-2     | 1    |
-|                      | < 1,000  | 3             | "                         | 16    | 8e-4       | 1e-2     | 1    |
-|                      | more     | 2             | " (8,000 to 28,000)       | 16    | 8e-4       | 1e-2     | 1    |
-| nothing              | any      | 0             | 28,000                    | 16    | 8e-4       | 1e-2     | 1    |
+| starts from          | pictures | frozen stages | samples              | batch | AdamW rate | SGD rate | crop | kept |
+|----------------------|----------|---------------|----------------------|-------|------------|----------|------|------|
+| a trained detector   | < 20     | 4             | 850 sqrt(pictures)   | 8     | 2e-3       | 5e-3     | 0.45 | 0.25 |
+|                      | < 1,000  | 2             | "                    | 8     | 2e-3       | 5e-3     | 0.45 | 0.25 |
+|                      | more     | 2             | " (most: 40,000)     | 16    | 6e-4       | 1e-2     | 1    | 0    |
+| an ImageNet backbone | < 100    | 4             | 1,500 sqrt(pictures) | 16    | 8e-4       | 1e-2     | 1    | 0    |
+|                      | < 1,000  | 3             | "                    | 16    | 8e-4       | 1e-2     | 1    | 0    |
+|                      | more     | 2             | " (8,000 to 28,000)  | 16    | 8e-4       | 1e-2     | 1    | 0    |
+| nothing              | any      | 0             | 28,000               | 16    | 8e-4       | 1e-2     | 1    | 0    |
+
+`crop`: sides of a sample as a share of the finished model's input. `kept`: share of the start's weights in the result.
 
 Why:
 - Few pictures can't teach edges and textures anew, they can only spoil them: the fewer, the more of the backbone stays
   (torchvision and Detectron2 freeze two stages on COCO's 118,000 pictures; keras-retinanet's advice for small data is
   to freeze all of it). Frozen stages also need no backward pass.
 - Who labels a few frames wants that camera: more steps at a higher rate, with more of the backbone, and for small
-  objects an input as large as the frames. What the model knew besides is forgotten faster: docs/decisions.md.
+  objects an input as large as the frames. What the model knew besides is forgotten faster, and the mean of the weights
+  with a quarter of the start's brings most of it back, nearly for nothing: docs/decisions.md.
 - Crops of about half the input's sides, at the scale that the finished model will see, give five times the steps in
   the same time, and no sample comes twice. Small steps are many steps: 50 pictures give 750 of 8. Half the crops are
   aimed at an object of a class drawn evenly: one cut anywhere seldom holds a bus where there are three of them.
@@ -51,6 +54,8 @@ CROP_SCALE = (0.49, 0.97)
 """The same for crops: what a model learned from crops it finds best when seen somewhat larger."""
 AIMED = 0.5
 """Share of the crops that hold a whole object of a class drawn evenly, so that rare ones are seen."""
+START_SHARE = 0.25
+"""Of a detector that few pictures teach: it keeps most of what it knew."""
 SMALL_FIRST = 0.65
 """Share of the run at four fifths of the size: half the cost, and it sees the objects at another scale."""
 
@@ -68,6 +73,8 @@ class Recipe:
     batch_norm: str
     crop: float = 1.0
     """Sides of a training sample as a share of the finished model's input, where the objects are small (`crop_for`)."""
+    start_share: float = 0.0
+    """Share of the start's weights in the result."""
 
 
 def recipe_for(pictures: int, start: Start, optimizer: str, *, on_gpu: bool = False) -> Recipe:
@@ -90,6 +97,7 @@ def recipe_for(pictures: int, start: Start, optimizer: str, *, on_gpu: bool = Fa
         frozen_stages=_frozen_stages(pictures, start),
         batch_norm="live" if live else "folded",
         crop=CROP if start == "detector" and not many else 1.0,
+        start_share=START_SHARE if start == "detector" and not many else 0.0,
     )
 
 

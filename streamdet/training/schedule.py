@@ -44,6 +44,8 @@ class TrainOptions:
     """Gradients are scaled down to this norm; None: never."""
     average_decay: float = 0.998
     """Of the exponential moving average of the weights, which is what is evaluated and saved."""
+    start_share: float = 0.0
+    """Share of the run's first weights in these, so that it forgets less (Wortsman et al., arXiv 2109.01903)."""
     sizes: tuple[tuple[float, int, int], ...] = ((0.4, 352, 256), (1.0, 448, 320))
     """Input sizes in the course of the run: (until this share of it, width, height); small first is faster."""
     multi_scale: tuple[float, float] = (1.0, 1.0)
@@ -72,6 +74,8 @@ class TrainOptions:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(values)}")
         if not 0 <= self.frozen_stages <= 5:
             raise ValueError(f"frozen_stages is {self.frozen_stages}, expected 0 to 5")
+        if not 0 <= self.start_share < 1:
+            raise ValueError(f"start_share is {self.start_share}, expected 0 to less than 1")
         if any(side < PAD_MULTIPLE or side % PAD_MULTIPLE for _, *sides in self.sizes for side in sides):
             raise ValueError(f"sizes are {self.sizes}; every width and height must be a multiple of {PAD_MULTIPLE}")
         shares = [share for share, _, _ in self.sizes]

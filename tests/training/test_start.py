@@ -226,7 +226,9 @@ def test_the_fewer_pictures_the_more_is_kept() -> None:
     fifty = recipe_for(50, "detector", "adamw")
     assert fifty.images_seen == 6000
     assert (fifty.batch_size, fifty.frozen_stages, fifty.learning_rate, fifty.crop) == (8, 2, 2e-3, 0.45)
+    assert fifty.start_share == 0.25
     assert recipe_for(5000, "detector", "adamw").crop == recipe_for(50, "backbone", "adamw").crop == 1
+    assert recipe_for(5000, "detector", "adamw").start_share == recipe_for(50, "backbone", "adamw").start_share == 0
     assert recipe_for(50, "nothing", "adamw").frozen_stages == 0
     assert recipe_for(50, "nothing", "adamw").batch_norm == "live"
     assert recipe_for(20_000, "backbone", "sgd", on_gpu=True).batch_norm == "live"

@@ -110,6 +110,23 @@ def test_the_loss_falls_and_is_the_same_twice(tmp_path: Path, data: Path) -> Non
     assert values_by_tag["AP50/val"] == pytest.approx(first[-1].scores["val"].ap50)
 
 
+def test_the_result_keeps_a_share_of_the_start(tmp_path: Path, data: Path) -> None:
+    start = {name: tensor.clone() for name, tensor in make_trainer(tmp_path, data).learner.network.state_dict().items()}
+    trainers = []
+    for share in (0.0, 0.25):
+        trainer = make_trainer(tmp_path / str(share), data, replace(OPTIONS, images_seen=24, start_share=share))
+        trainer.run(lambda progress: None)
+        trainers.append(trainer)
+    # learning goes on from what was learnt
+    torch.testing.assert_close(*(each.learner.network.state_dict() for each in trainers), atol=0, rtol=0)
+    plain, mixed = (each.learner.averaged().state_dict() for each in trainers)
+    torch.testing.assert_close(mixed, {name: 0.75 * plain[name] + 0.25 * start[name] for name in start})
+    bias = "head.classification_head.cls_logits.bias"
+    assert ((mixed[bias] - plain[bias]).abs() > 1e-4).all()
+    saved = load_model(tmp_path / "0.25" / "last.safetensors").network.state_dict()
+    torch.testing.assert_close(saved, mixed, atol=2e-3, rtol=2e-3)  # files hold half precision
+
+
 class StopRunError(Exception):
     """A run that is killed."""
 
@@ -125,7 +142,9 @@ def stop_at(step: int) -> Callable[[Progress], None]:
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path: Path, data: Path, optimizer: str) -> None:
     # 7 steps; a state is saved after 3 and 6
-    options = replace(OPTIONS, images_seen=28, evaluate_every=13, optimizer=optimizer, multi_scale=(0.6, 1.5))
+    options = replace(
+        OPTIONS, images_seen=28, evaluate_every=13, optimizer=optimizer, multi_scale=(0.6, 1.5), start_share=0.2
+    )
     make_trainer(tmp_path / "whole", data, options).run(lambda progress: None)
     with pytest.raises(StopRunError):
         make_trainer(tmp_path / "cut", data, options).run(stop_at(5))

@@ -49,6 +49,7 @@ def test_from_labelled_pictures_to_a_model_with_its_report(streamdet: Streamdet,
     assert "12 pictures with 12 objects of car, person, bicycle" in said
     assert "starting from street: all weights of street kept, those of car, person, bicycle by name; 3 of its" in said
     assert "6 steps of 4 samples at up to 96x64, peak rate 0.0005, 4 of 5 backbone stages frozen" in said
+    assert "the result keeps 25 % of the start's weights, so that it forgets less" in said
     assert sum(line.startswith("step 3  val  AP ") for line in lines) == 1
     assert sum(line.startswith("step 6  val  AP ") for line in lines) == 1
     assert "runs/mine/report.html" in done.err

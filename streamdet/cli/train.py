@@ -238,7 +238,6 @@ def train(
         input_rule = beginning.input_rule
         if (asked := parse_size(input_size)) is not None:
             input_rule = replace(input_rule, short_side=asked[0], long_side=asked[1])
-        same_heads = kind == "detector" and anchor_numbers == (None, None, None)
         share = processes.count * -(-recipe.batch_size // processes.count)
         samples = images or recipe.images_seen
         stages = parse_stages(frozen_stages)
@@ -255,7 +254,7 @@ def train(
             warmup=recipe.warmup if warmup is None else warmup,
             clip_norm=parse_or_none("--clip", clip, 0, float("inf")),
             average_decay=average_decay,
-            start_share=(recipe.start_share if same_heads else 0) if start_share is None else start_share,
+            start_share=start_share if start_share is not None else recipe.start_share if beginning.knows_all else 0.0,
             sizes=parse_schedule(sizes) if sizes else training_sizes(pictures, input_rule, crop),
             multi_scale=parse_range("--multi-scale", multi_scale),
             frozen_stages=recipe.frozen_stages if stages is None else stages,

@@ -40,7 +40,8 @@ def plan(trainer: Trainer, start: str, training: Sequence[Dataset], validation: 
         f"{placement.precision} on {placement.device}{sharing}",
     ]
     if options.start_share:
-        sentences.append(f"the result keeps {100 * options.start_share:g} % of the start's weights, so that it forgets less")
+        kept = f"{100 * options.start_share:g} %"
+        sentences.append(f"the result keeps {kept} of the start's weights, so that it forgets less")
     if not trainer.watch.has_prior:
         sentences.append("the class head has no prior; the paper (section 4.1) found that training diverges so")
     if trainer.step:

@@ -50,6 +50,8 @@ class Beginning:
     input_rule: InputRule
     thresholds: dict[str, float]
     sentence: str
+    knows_all: bool = False
+    """Nothing is new: it has every class, and its own anchors."""
 
 
 def resolve_start(start: str, new: NewDetector) -> tuple[str, Start]:
@@ -89,7 +91,7 @@ def begin(
     from streamdet.detection.models import find_model
     from streamdet.detection.resize import InputRule
     from streamdet.detection.retinanet import RetinaNetConfig
-    from streamdet.training.start import continue_network, start_network
+    from streamdet.training.start import continue_network, known_rows, start_network
 
     def anchors(rule: AnchorRule) -> AnchorRule:
         base, scales, ratios = anchor_numbers
@@ -108,7 +110,8 @@ def begin(
             thresholds = {"*": card.threshold("*")} | {
                 name: card.threshold(name) for name in names if name in card.thresholds
             }
-            return Beginning(network, config, card.input_rule, thresholds, f"starting from {start}: {kept}")
+            knows_all = None not in known_rows(card, names) and anchor_numbers == (None, None, None)
+            return Beginning(network, config, card.input_rule, thresholds, f"starting from {start}: {kept}", knows_all)
         backbone = new.backbone or "mobilenet_v2"
         config = RetinaNetConfig(
             num_classes=len(names),

@@ -74,7 +74,7 @@ class Recipe:
     crop: float = 1.0
     """Sides of a training sample as a share of the finished model's input, where the objects are small (`crop_for`)."""
     start_share: float = 0.0
-    """Share of the start's weights in the result."""
+    """Share of the start's weights in the result; only where it knows all classes: rows that begin anew would lose."""
 
 
 def recipe_for(pictures: int, start: Start, optimizer: str, *, on_gpu: bool = False) -> Recipe:

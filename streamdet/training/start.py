@@ -12,7 +12,7 @@ from torch import Tensor
 
 from streamdet.detection.anchors import AnchorRule
 from streamdet.detection.backbones import EFFICIENTNETS
-from streamdet.detection.checkpoint import Model
+from streamdet.detection.checkpoint import Model, ModelCard
 from streamdet.detection.folding import fold_batch_norm
 from streamdet.detection.retinanet import RetinaNet, RetinaNetConfig, build_retinanet
 from streamdet.detection.weights import default_cache_dir, fetch, load_torch_file
@@ -82,9 +82,7 @@ def continue_network(
     card = model.card
     network, config = _with_batch_norm(model.network, card.config, batch_norm, card.name)
     take_out_scaling(network, card.logit_scaling)
-    hidden = set(card.hidden_class_ids)
-    row_of = {_plain(name): row for row, name in enumerate(card.class_names) if row not in hidden}
-    rows = [row_of.get(_plain(name)) for name in class_names]
+    rows = known_rows(card, class_names)
     same_anchors = anchors is None or anchors.per_cell == config.anchors.per_cell
     if same_anchors and rows == list(range(len(card.class_names))):
         return network.train(), replace(config, anchors=anchors or config.anchors), f"all weights of {card.name} kept"
@@ -103,6 +101,13 @@ def continue_network(
             tensor.copy_(old[name])
     network.load_state_dict(own)
     return network.train(), config, _what_was_kept(model, class_names, rows, config.prior, same_anchors)
+
+
+def known_rows(card: ModelCard, class_names: Sequence[str]) -> list[int | None]:
+    """The model's row of each class, by name, whatever its case; None for one that it doesn't know."""
+    hidden = set(card.hidden_class_ids)
+    row_of = {_plain(name): row for row, name in enumerate(card.class_names) if row not in hidden}
+    return [row_of.get(_plain(name)) for name in class_names]
 
 
 def _plain(name: str) -> str:

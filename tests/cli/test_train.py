@@ -90,6 +90,7 @@ def test_new_classes_other_loss_and_no_validation(streamdet: Streamdet, tmp_path
     assert done.exit_code == 0, done.err
     said = " ".join(done.err.split())
     assert "car, person by name; van: new, from the prior 0.01; 4 of its classes dropped" in said
+    assert "of the start's weights" not in said
     assert "no validation set" in said
     assert "`streamdet data split`" in said
     assert "2 steps of 8 samples (2 times 4)" in said

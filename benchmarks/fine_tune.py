@@ -207,21 +207,22 @@ def scores_before(results: Sequence[Run]) -> dict[str, Any]:
 
 
 def make_table(results: Sequence[Run]) -> str:
-    """Markdown: AP50 by frames and start; minutes; what was forgotten."""
+    """Markdown: AP50 by frames and start, of those that were run; minutes; what was forgotten."""
     before = scores_before(results)
-    header = ["frames", *STARTS.values(), "minutes", f"{OLD} after"]
+    starts = {start: label for start, label in STARTS.items() if any(run["start"] == start for run in results)}
+    header = ["frames", *starts.values(), "minutes", f"{OLD} after"]
     lines = [
         "AP50 on newcamera_test, the camera's other days. For the start from the shipped model also: minutes of "
         "training, and AP50 on val_street after it.",
         "",
         f"| {' | '.join(header)} |",
         f"|{'---:|' * len(header)}",
-        f"| 0 | {before[TEST]['AP50']:.3f} | – | – | 0 | {before[OLD]['AP50']:.3f} |",
+        f"| 0 | {before[TEST]['AP50']:.3f} |{' – |' * (len(starts) - 1)} 0 | {before[OLD]['AP50']:.3f} |",
     ]
     for frames in counts_of(results):
         own = [run for run in results if run["start"] == "model" and run["frames"] == frames]
         minutes = f"{statistics.mean(run['minutes'] for run in own):.1f}" if own else "–"
-        cells = [mean_and_spread(values(results, start, frames, TEST)) for start in STARTS]
+        cells = [mean_and_spread(values(results, start, frames, TEST)) for start in starts]
         lines.append(
             f"| {frames} | {' | '.join(cells)} | {minutes} | {mean_and_spread(values(results, 'model', frames, OLD))} |"
         )

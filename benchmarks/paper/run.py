@@ -3,7 +3,7 @@
     python benchmarks/paper/run.py --data ../shared/data --out runs/paper [--only loss,gamma] [--seeds 3]
 
 Each configuration is trained with each seed in a folder of its own, `OUT/NAME/seed0`; what was cut off goes on. What
-came of it stands in `OUT/results.json` and is not done again, also where that file alone was copied from an earlier run.
+came of it stands in `OUT/results.json` and is not done again, also where only that file was copied from an earlier run.
 `OUT/README.md`, the tables beside the paper's numbers, is written after each run.
 """
 

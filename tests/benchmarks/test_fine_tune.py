@@ -21,7 +21,7 @@ RUNS = [
 
 
 def test_the_table_tells_seeds_gaps_and_runs_that_were_cut_off(scripts: Path) -> None:
-    from fine_tune import make_table
+    from fine_tune_table import make_table
 
     lines = make_table(RUNS).splitlines()
     assert "| frames | from the shipped model | ImageNet only | minutes | val_street after |" in lines
@@ -32,7 +32,7 @@ def test_the_table_tells_seeds_gaps_and_runs_that_were_cut_off(scripts: Path) ->
 
 
 def test_the_curve_is_drawn_of_what_there_is(scripts: Path, tmp_path: Path) -> None:
-    from fine_tune import draw_curve
+    from fine_tune_table import draw_curve
 
     path = tmp_path / "curve.png"
     draw_curve(RUNS, path)

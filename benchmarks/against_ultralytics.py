@@ -4,7 +4,7 @@ Theirs: `YOLO("yolo11n.yaml").predict(clip, stream=True)`, `plot()` of each resu
 take, by OpenCV. Ours: what `streamdet run` does, in its threads, up to the annotated picture, which is YUV. Counted is
 the CPU time of the whole process, without that of the network, and without encoding, which neither side does here. One
 frame at a time, the same input size, one torch thread each, sides in turns, medians of the rounds. Their network is
-random (no weights are fetched), and finds about as many boxes as ours: see ultralytics_side.py.
+random (no weights are fetched), and finds as many boxes as ours: see ultralytics_side.py.
 
 Ultralytics asks for opencv-python, which overwrites our opencv-python-headless: give it an environment of its own.
 

@@ -5,12 +5,11 @@
 Prints a line of JSON about the network, then one for each line that it reads: a round over the whole clip.
 
 The network is random. So that its boxes are like those of a trained one its batch norms take their statistics from the
-clip, class scores are spread, boxes are made a few strides wide, and `conf` is chosen so that about BOXES are found.
+clip, class scores are spread, boxes are made a few strides wide, and `conf` is chosen so that BOXES a frame are found.
 """
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import sys
@@ -28,9 +27,10 @@ from ultralytics.data.augment import LetterBox
 from ultralytics.data.build import load_inference_source
 
 STAGES = ("preprocess", "inference", "postprocess")
-PROBED = 16
-"""Frames, spread over the clip, that the network's statistics and `conf` are taken from: half of them each, as a random
-network gives other frames than those of its statistics higher scores."""
+PROBED = 8
+"""Frames, spread over the clip, that the network's statistics are taken from."""
+LEAST_CONF = 0.001
+"""Of the pass that all scores are taken from; `predict` keeps the best 300 boxes of a frame at most."""
 LOGIT, SPREAD = -5.0, 1.0
 """Mean and deviation of class logits."""
 BOX_SPREAD, BOX_STEP = 0.5, 0.5
@@ -46,12 +46,10 @@ class Side:
         self._clip, self._input_side = clip, input_side
         self._yolo = ultralytics.YOLO(network)
         pictures = _pictures(clip)
-        enliven(self._yolo.model, torch.cat([_tensor(picture, input_side) for picture in pictures[::2]]))
+        enliven(self._yolo.model, torch.cat([_tensor(picture, input_side) for picture in pictures]))
         self._cpu_s: dict[str, float] = {}
-        self._conf = 0.5
-        next(iter(self._predict(0.5)))
+        self._conf = self._choose_conf(boxes)
         self._predictor = self._yolo.predictor
-        self._conf = self._choose_conf(pictures[1::2] or pictures, boxes)
         for name in STAGES:
             # the network works in the calling thread: its time is that thread's, whatever decodes meanwhile
             clock = time.thread_time if name == "inference" else time.process_time
@@ -107,28 +105,18 @@ class Side:
 
         return call
 
-    def _choose_conf(self, pictures: list[Any], boxes: int) -> float:
-        """The score from which on about so many objects are left after NMS, by halving."""
-        inputs = [self._predictor.preprocess([picture]) for picture in pictures]
-        outputs = [self._predictor.inference(each) for each in inputs]
+    def _choose_conf(self, boxes: int) -> float:
+        """The score above which there are `boxes` objects a frame.
 
-        def found(conf: float) -> float:
-            self._predictor.args.conf = conf
-            return mean(
-                len(self._predictor.postprocess(copy.deepcopy(output), given, [picture])[0].boxes)
-                for output, given, picture in zip(outputs, inputs, pictures, strict=True)
-            )
-
-        return halved(found, boxes)
+        A higher limit takes from what NMS keeps what lies below it, and nothing else: one pass tells all.
+        """
+        scores = [result.boxes.conf for result in self._predict(LEAST_CONF)]
+        return conf_of(torch.cat(scores).tolist(), boxes * len(scores))
 
 
-def halved(found: Callable[[float], float], wanted: float, steps: int = 20) -> float:
-    """A score between 0 and 1 for which `found`, which falls as scores rise, is near `wanted`."""
-    low, high = 0.0, 1.0
-    for _ in range(steps):
-        middle = (low + high) / 2
-        low, high = (middle, high) if found(middle) > wanted else (low, middle)
-    return (low + high) / 2
+def conf_of(scores: list[float], count: int) -> float:
+    """The score that `count` of them are above, or the least of them."""
+    return sorted(scores, reverse=True)[min(count, len(scores) - 1)]
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from streamdet.detection import boxes
 from streamdet.detection.retinanet import HeadOutputs
 from streamdet.detection.voting import LEAST_SHARE, voted_boxes
 
-SCAN_BLOCK = 1024
+SCAN_BLOCK = 256
 """Logits that are looked at together: where the largest of them is too small, none of them is looked at again."""
 NMS_AT_FIRST = 1000
 """Candidates that NMS sees at first: in most pictures the best `max_detections` are among them."""

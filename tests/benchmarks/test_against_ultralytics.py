@@ -103,10 +103,12 @@ def test_their_side_needs_nothing_of_ours_and_finds_its_threshold(scripts: Path)
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not any(name.startswith(("streamdet", "clips", "history")) for name in imported)
-    [halved] = [each for each in tree.body if isinstance(each, ast.FunctionDef) and each.name == "halved"]
+    [conf_of] = [each for each in tree.body if isinstance(each, ast.FunctionDef) and each.name == "conf_of"]
     space: dict[str, Any] = {}
-    exec("from collections.abc import Callable\n" + ast.unparse(halved), space)
-    assert space["halved"](lambda conf: 1000 * (1 - conf), 40) == pytest.approx(0.96, abs=1e-4)
+    exec(ast.unparse(conf_of), space)
+    scores = [0.3, 0.9, 0.1, 0.7, 0.5]
+    assert [score for score in scores if score > space["conf_of"](scores, 3)] == [0.9, 0.7, 0.5]
+    assert space["conf_of"](scores, 9) == 0.1
 
 
 def test_it_says_how_to_get_ultralytics() -> None:

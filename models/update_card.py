@@ -23,7 +23,7 @@ from streamdet.detection.models import find_model
 from streamdet.detection.precision import choose_placement
 from streamdet.training.assess import Assessment, assess
 from streamdet.training.calibration import reliability
-from streamdet.training.dataset import read_validation_sets
+from streamdet.training.dataset import read_sets
 from streamdet.training.evaluate import evaluation_detector
 
 FRAMES = 60
@@ -34,7 +34,7 @@ LEAST_IN_BIN = 10
 def assessments(model: str, data: Path) -> list[Assessment]:
     """The model over each validation set."""
     detector = evaluation_detector(find_model(model), choose_placement())
-    return [assess(detector, dataset) for dataset in read_validation_sets([data])]
+    return [assess(detector, dataset) for dataset in read_sets([data])[1]]
 
 
 def table(measured: list[Assessment]) -> str:

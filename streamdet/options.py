@@ -227,16 +227,16 @@ class LiveRunOptions:
             raise UsageError("--no-video leaves nothing to write; add --jsonl FILE or --show")
 
 
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """Short and long side from "480x800" or "480" (long side: 5/3 of it). Raises UsageError."""
+def parse_size(text: str | None, option: str = "--size") -> tuple[int, int] | None:
+    """Short and long side from "480x800" or "480" (long side: 5/3 of it). Raises UsageError naming the `option`."""
     if text is None:
         return None
     parts = text.lower().split("x")
     if not all(part.isascii() and part.isdecimal() for part in parts) or len(parts) > 2:
-        raise UsageError(f"--size is {text!r}; give the short and the long side in pixels, such as 480x800")
+        raise UsageError(f"{option} is {text!r}; give the short and the long side in pixels, such as 480x800")
     sides = sorted(int(part) for part in parts)
     if sides[0] < 32 or sides[-1] > 8192:
-        raise UsageError(f"--size is {text!r}; each side must be between 32 and 8192 pixels")
+        raise UsageError(f"{option} is {text!r}; each side must be between 32 and 8192 pixels")
     return (sides[0], sides[1]) if len(sides) == 2 else (sides[0], sides[0] * 5 // 3)
 
 

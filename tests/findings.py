@@ -75,12 +75,13 @@ def pycocotools_says(dataset: Dataset, found: list[Detections]) -> COCOeval:
     annotations: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
     for image_id, (image, detections) in enumerate(zip(dataset.images, found, strict=True), 1):
-        objects = [(box, k, 0) for box, k in zip(image.boxes_xyxy, image.class_ids, strict=True)]
-        objects += [(box, k, 1) for box, k in zip(image.ignored_xyxy, image.ignored_class_ids, strict=True)]
-        for box, class_id, crowd in objects:
+        areas = [None] * len(image.boxes_xyxy) if image.areas is None else image.areas.tolist()
+        objects = [(box, k, 0, a) for box, k, a in zip(image.boxes_xyxy, image.class_ids, areas, strict=True)]
+        objects += [(box, k, 1, None) for box, k in zip(image.ignored_xyxy, image.ignored_class_ids, strict=True)]
+        for box, class_id, crowd, outlined in objects:
             if image.labelled[class_id]:
                 entry = coco_entry(image_id, int(class_id), box)
-                area = entry["bbox"][2] * entry["bbox"][3]
+                area = entry["bbox"][2] * entry["bbox"][3] if outlined is None else outlined
                 annotations.append({"id": len(annotations) + 1, "iscrowd": crowd, "area": area, **entry})
         for box, score, name in detections:
             if image.labelled[dataset.class_names.index(name)]:

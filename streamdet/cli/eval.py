@@ -85,7 +85,7 @@ def evaluate_model(
     if path is not None:
         if scaling is not None:
             save_scaling(path, scaling)
-        save_thresholds(path, choice.thresholds)
+        save_thresholds(path, choice)
     if as_json:
         typer.echo(json.dumps(to_json(detector, measured, choice, thresholds, scaling, path), indent=2))
     else:
@@ -185,4 +185,4 @@ def choose(assessments: list[Assessment], target: float | None, *, must: bool) -
     except DataError:
         if must:
             raise
-        return Choice({}, ())
+        return Choice({})

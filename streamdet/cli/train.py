@@ -65,7 +65,8 @@ def train(
         ),
     ] = None,
     anchor_base: Annotated[
-        float | None, typer.Option(help="Side of the smallest anchor, in pixels of the input.", rich_help_panel=START)
+        float | None,
+        typer.Option(help="Side of the smallest anchor, in pixels of the input.", rich_help_panel=START),
     ] = None,
     anchor_scales: Annotated[
         str | None, typer.Option(help="Sizes per level, such as 1,1.26,1.59.", metavar="NUMBERS", rich_help_panel=START)
@@ -90,9 +91,11 @@ def train(
         str | None,
         typer.Option(help="imagenet (default; fetched), none, or the classifier's .pth file.", rich_help_panel=NEW),
     ] = None,
-    channels: Annotated[int | None, typer.Option(help="Width of pyramid and heads (96).", rich_help_panel=NEW)] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="Width of pyramid and heads (96).", min=1, rich_help_panel=NEW)
+    ] = None,
     head_depth: Annotated[
-        int | None, typer.Option(help="3x3 convolutions of each head (2).", rich_help_panel=NEW)
+        int | None, typer.Option(help="3x3 convolutions of each head (2).", min=0, rich_help_panel=NEW)
     ] = None,
     head_norm: Annotated[
         Literal["none", "group"] | None, typer.Option(help="Normalisation in the heads (group).", rich_help_panel=NEW)
@@ -184,13 +187,13 @@ def train(
         str, typer.Option(help="auto, float32, bfloat16 or (GPU) float16.", rich_help_panel=COMPUTE)
     ] = "auto",
     workers: Annotated[
-        int | None, typer.Option(help="Processes that prepare samples.", rich_help_panel=COMPUTE)
+        int | None, typer.Option(help="Processes that prepare samples.", min=0, rich_help_panel=COMPUTE)
     ] = None,
     cache: Annotated[
         Literal["auto", "memory", "off"],
         typer.Option(help="Decoded pictures in memory; auto: a quarter of what is free.", rich_help_panel=COMPUTE),
     ] = "auto",
-    seed: Annotated[int, typer.Option(help="Of everything random.", rich_help_panel=COMPUTE)] = 0,
+    seed: Annotated[int, typer.Option(help="Of everything random.", min=0, rich_help_panel=COMPUTE)] = 0,
 ) -> None:
     """Train a detector on labelled pictures; the folder of the run then is a model: streamdet run --model runs/NAME.
 
@@ -201,7 +204,7 @@ def train(
     from streamdet.cli.train_start import NewDetector, begin, default_workers, resolve_start, training_placement
     from streamdet.detection.checkpoint import ModelCard
     from streamdet.training.augment import AugmentRule
-    from streamdet.training.dataset import read_sets
+    from streamdet.training.dataset import read_for_training
     from streamdet.training.distributed import described_processes, meet
     from streamdet.training.losses import LossRule
     from streamdet.training.recipe import aimed_for, crop_for, recipe_for, scale_for, training_sizes
@@ -221,9 +224,10 @@ def train(
         parse_numbers("--anchor-ratios", anchor_ratios),
     )
 
-    training, validation = read_sets(data)
+    training, validation = read_for_training(data)
     pictures = [image for dataset in training for image in dataset.images]
     class_names = training[0].class_names
+    sources = {image.source for image in pictures}
     recipe = recipe_for(len(pictures), kind, optimizer, on_gpu=on_gpu)
     try:
         beginning = begin(
@@ -236,18 +240,18 @@ def train(
             prior=start_prior,
         )
         input_rule = beginning.input_rule
-        if (asked := parse_size(input_size)) is not None:
+        if (asked := parse_size(input_size, "--input")) is not None:
             input_rule = replace(input_rule, short_side=asked[0], long_side=asked[1])
         share = processes.count * -(-recipe.batch_size // processes.count)
-        samples = images or recipe.images_seen
+        samples = recipe.images_seen if images is None else images
         stages = parse_stages(frozen_stages)
         look = AugmentRule()
         crop = 1.0 if sizes else crop_for(pictures, input_rule, recipe.crop)
         options = TrainOptions(
             images_seen=samples,
-            batch_size=batch or share,
+            batch_size=share if batch is None else batch,
             accumulate=accumulate,
-            learning_rate=lr or recipe.learning_rate,
+            learning_rate=recipe.learning_rate if lr is None else lr,
             optimizer=optimizer,
             weight_decay=recipe.weight_decay if weight_decay is None else weight_decay,
             schedule=schedule,
@@ -258,11 +262,11 @@ def train(
             sizes=parse_schedule(sizes) if sizes else training_sizes(pictures, input_rule, crop),
             multi_scale=parse_range("--multi-scale", multi_scale),
             frozen_stages=recipe.frozen_stages if stages is None else stages,
-            evaluate_every=evaluate_every or min(4_500, max(samples // 4, 1)),
+            evaluate_every=min(4_500, max(samples // 4, 1)) if evaluate_every is None else evaluate_every,
             workers=default_workers(processes.count, on_gpu=on_gpu) if workers is None else workers,
             cache=cache,
             seed=seed,
-            repeats=parse_repeats(repeat or []),
+            repeats=parse_repeats(repeat or [], sources),
             loss=LossRule(loss, alpha=alpha, gamma=gamma, box=box_loss),
             augment=AugmentRule(
                 mosaic=mosaic,
@@ -276,7 +280,7 @@ def train(
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
-    card = ModelCard(out.name, class_names, beginning.config, input_rule, beginning.thresholds, voting=True)
+    card = ModelCard(out.resolve().name, class_names, beginning.config, input_rule, beginning.thresholds, voting=True)
     meet(processes, placement.device)
     about = {"start": start, "data": [str(path) for path in data], "command": ["streamdet", *sys.argv[1:]]}
     trainer = Trainer(

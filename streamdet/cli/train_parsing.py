@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from streamdet.errors import UsageError
 
 
@@ -23,13 +25,17 @@ def parse_schedule(text: str) -> tuple[tuple[float, int, int], ...]:
     return tuple(schedule)
 
 
-def parse_repeats(texts: list[str]) -> dict[str, int]:
-    """Times per epoch by source, from "SOURCE=N". Raises UsageError."""
+def parse_repeats(texts: list[str], sources: Collection[str]) -> dict[str, int]:
+    """Times per epoch by source, from "SOURCE=N"; one of `sources`. Raises UsageError."""
     repeats = {}
     for text in texts:
         source, _, times = text.rpartition("=")
         if not source or not times.isdecimal() or int(times) < 1:
             raise UsageError(f"--repeat is {text!r}; give SOURCE=N with N of 1 or more")
+        if source not in sources:
+            raise UsageError(
+                f"--repeat names the source {source!r}, and the pictures come from {', '.join(sorted(sources))}"
+            )
         repeats[source] = int(times)
     return repeats
 
@@ -41,8 +47,8 @@ def parse_range(option: str, text: str) -> tuple[float, float]:
         values = float(low), float(high)
     except ValueError as error:
         raise UsageError(f"{option} is {text!r}; give two factors such as 0.6-1.6") from error
-    if not 0 < values[0] <= values[1]:
-        raise UsageError(f"{option} is {text!r}; the factors must be positive and rise")
+    if not 0 < values[0] <= values[1] < float("inf"):
+        raise UsageError(f"{option} is {text!r}; the factors must be positive, finite and rise")
     return values
 
 
@@ -54,7 +60,7 @@ def parse_numbers(option: str, text: str | None) -> tuple[float, ...] | None:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:
         values = ()
-    if not values or min(values) <= 0:
+    if not values or not all(0 < value < float("inf") for value in values):
         raise UsageError(f"{option} is {text!r}; give positive numbers with commas between, such as 0.5,1,2")
     return values
 

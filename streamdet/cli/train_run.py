@@ -35,10 +35,14 @@ def plan(trainer: Trainer, start: str, training: Sequence[Dataset], validation: 
         else "no validation set: nothing will be measured, and the last model counts as the best; `streamdet data "
         "split` sets pictures aside for it",
         start,
-        f"{trainer.steps:,} steps of {samples} at up to {width}x{height}, peak rate {options.peak_rate:.2g}, "
+        f"{trainer.steps:,} steps of {samples} at up to {width}x{height}, peak rate {options.peak_rate:.2g} "
+        f"({options.body_rate:g} times that in the backbone), "
         f"{options.frozen_stages} of 5 backbone stages frozen, batch norm {config.batch_norm}; "
         f"{placement.precision} on {placement.device}{sharing}",
     ]
+    for dataset in validation:
+        if unknown := [name for name in dataset.class_names if name not in trainer.card.class_names]:
+            sentences.append(f"{dataset.name} has classes that training hasn't: {', '.join(unknown)} won't be found")
     if options.start_share:
         kept = f"{100 * options.start_share:g} %"
         sentences.append(f"the result keeps {kept} of the start's weights, so that it forgets less")

@@ -95,6 +95,8 @@ def begin(
 
     def anchors(rule: AnchorRule) -> AnchorRule:
         base, scales, ratios = anchor_numbers
+        if base is not None and not 1 <= base < float("inf"):
+            raise UsageError(f"--anchor-base is {base:g}; give a side in pixels of the input, such as 20")
         sides = rule.base_sides if base is None else tuple(base * stride / LEVEL_STRIDES[0] for stride in LEVEL_STRIDES)
         return replace(rule, base_sides=sides, scales=scales or rule.scales, ratios=ratios or rule.ratios)
 
@@ -117,13 +119,18 @@ def begin(
             num_classes=len(names),
             backbone=backbone,
             anchors=anchors(AnchorRule(base_sides=tuple(ANCHOR_BASE * s / LEVEL_STRIDES[0] for s in LEVEL_STRIDES))),
-            channels=new.channels or 96,
+            channels=96 if new.channels is None else new.channels,
             head_depth=2 if new.head_depth is None else new.head_depth,
             head_norm=new.head_norm or "group",
             batch_norm_eps=batch_norm_eps(backbone),
             prior=prior or 0.01,
         )
         weights = new.backbone_weights or "imagenet"
+        if weights == "none" and batch_norm != "live":
+            raise UsageError(
+                f"--batch-norm is {batch_norm} and --backbone-weights none: fixed statistics of random weights don't "
+                "train; leave --batch-norm out, or start from ImageNet's weights"
+            )
         network, config = start_network(config, weights, seed, batch_norm=batch_norm, progress=display.update)
         whose = {"imagenet": "its ImageNet weights", "none": "random weights"}.get(weights, weights)
         sentence = f"starting a new detector on {config.backbone} with {whose}"

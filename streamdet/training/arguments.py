@@ -17,7 +17,7 @@ import torchvision
 from streamdet import __version__
 from streamdet.detection.checkpoint import ModelCard
 from streamdet.errors import UsageError
-from streamdet.training.dataset import LabelledImage
+from streamdet.training.dataset import Dataset, LabelledImage
 from streamdet.training.schedule import TrainOptions
 
 FLAGS = {
@@ -45,13 +45,18 @@ FREE = ("options.workers", "options.cache", "options.evaluate_every")
 
 
 def run_arguments(
-    card: ModelCard, options: TrainOptions, images: Sequence[LabelledImage], precision: str
+    card: ModelCard,
+    options: TrainOptions,
+    images: Sequence[LabelledImage],
+    validation: Sequence[Dataset],
+    precision: str,
 ) -> dict[str, Any]:
     """Everything that decides what a run learns, as plain values, and the versions it ran with."""
     arguments = {
         "class_names": list(card.class_names),
         "pictures": len(images),
         "labels_sha256": labels_sha256(images),
+        "validation": {dataset.name: labels_sha256(dataset.images) for dataset in validation},
         "input": card.input_rule.to_json(),
         "network": card.config.to_json(),
         "options": asdict(options),
@@ -81,6 +86,13 @@ def labels_sha256(images: Sequence[LabelledImage]) -> str:
 def check_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raise UsageError when a run would go on with something else than it was started with."""
     old, new = _flat(before), _flat(now)
+    if before.get("validation", now["validation"]) != now["validation"]:
+        was, is_now = (", ".join(each["validation"]) or "none" for each in (before, now))
+        raise UsageError(
+            f"{folder} was measured on other validation sets ({was} then, {is_now} now, or other labels in them), so "
+            "its best model could not be told; give the data it was started with, or another --out with --start to go "
+            "on from its model"
+        )
     for name in (name for name in new if name in old and name not in FREE and old[name] != new[name]):
         if name == "labels_sha256":
             raise UsageError(

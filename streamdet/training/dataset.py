@@ -41,6 +41,8 @@ class LabelledImage:
     """Where the picture comes from; sources can be repeated in training."""
     group: str = ""
     """The camera, the clip or the cluster of near-duplicates that it belongs to; "" when unknown."""
+    areas: Float32Array | None = None
+    """(M,) pixels that the objects cover where the labels say so (COCO's `area`); None: as many as their boxes."""
 
 
 @dataclass(frozen=True)
@@ -108,14 +110,25 @@ def read_sets(folders: Sequence[Path]) -> tuple[list[Dataset], list[Dataset]]:
     ]
 
 
-def read_training_sets(folders: Sequence[Path]) -> list[Dataset]:
-    """The training sets of each folder. Raises DataError when there is none, or when classes differ between them."""
-    training, _ = read_sets(folders)
+def read_for_training(folders: Sequence[Path]) -> tuple[list[Dataset], list[Dataset]]:
+    """The sets of `read_sets`, if a model can be trained on the ones and measured on the others.
+
+    Raises DataError where there is no training set or no object in any, and where a validation set has other classes.
+    """
+    training, validation = read_sets(folders)
+    where = ", ".join(map(str, folders))
     if not training:
-        raise DataError(f"no training set in {', '.join(map(str, folders))}, only sets for validation")
-    return training
-
-
-def read_validation_sets(folders: Sequence[Path]) -> list[Dataset]:
-    """The validation sets of each folder; sets of the same name are told apart by their folders' names."""
-    return read_sets(folders)[1]
+        raise DataError(
+            f"no training set in {where}, only {', '.join(each.name for each in validation)} for validation; "
+            "`streamdet data split` makes both of one, and a label file given by itself is one for training"
+        )
+    if not any(len(image.boxes_xyxy) for dataset in training for image in dataset.images):
+        raise DataError(f"the training sets in {where} hold no object, so there is nothing to learn; label some")
+    names = training[0].class_names
+    for dataset in validation:
+        if not set(dataset.class_names) & set(names):
+            raise DataError(
+                f"{dataset.name} has the classes {', '.join(dataset.class_names)}, training has {', '.join(names)}, so "
+                "nothing could be measured on it; give them the same names, or leave it out"
+            )
+    return training, validation

@@ -1,6 +1,6 @@
 """Average precision and recall as COCO measures them, through the same Detector that streams.
 
-Areas are those of the labelled boxes, in pixels of the picture: small below 32^2, large from 96^2 on.
+Areas are what the labels say (COCO's `area`, of outlines), else the boxes'; in pixels, small below 32², large from 96².
 """
 
 from __future__ import annotations
@@ -199,15 +199,20 @@ def _mean(values: Any) -> float:
 def _coco_truth(dataset: Dataset) -> dict[str, Any]:
     annotations: list[dict[str, Any]] = []
     for image_id, image in enumerate(dataset.images, 1):
-        for boxes, class_ids, crowd in (
-            (image.boxes_xyxy, image.class_ids, 0),
-            (image.ignored_xyxy, image.ignored_class_ids, 1),
+        for boxes, class_ids, areas, crowd in (
+            (image.boxes_xyxy, image.class_ids, image.areas, 0),
+            (image.ignored_xyxy, image.ignored_class_ids, None, 1),
         ):
-            for box, class_id in zip(boxes, class_ids, strict=True):
+            for place, (box, class_id) in enumerate(zip(boxes, class_ids, strict=True)):
                 if image.labelled[class_id]:
-                    annotations.append(
-                        {"id": len(annotations) + 1, "iscrowd": crowd, **_coco_box(image_id, box, int(class_id))}
-                    )
+                    annotation = {
+                        "id": len(annotations) + 1,
+                        "iscrowd": crowd,
+                        **_coco_box(image_id, box, int(class_id)),
+                    }
+                    if areas is not None:
+                        annotation["area"] = float(areas[place])
+                    annotations.append(annotation)
     return {
         "images": [
             {"id": image_id, "width": image.width, "height": image.height}

@@ -16,7 +16,7 @@ from streamdet.training.dataset import Dataset, LabelledImage
 from streamdet.training.evaluate import evaluation_detector
 from streamdet.training.losses import LossRule
 from streamdet.training.pictures.report import write_report
-from streamdet.training.thresholds import operating_thresholds, save_thresholds
+from streamdet.training.thresholds import choose_thresholds, save_thresholds
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,9 @@ def finish(
     assessments = tuple(assess(detector, dataset) for dataset in validation)
     thresholds = {}
     try:
-        thresholds = operating_thresholds(assessments)
-        save_thresholds(best_model, thresholds)
+        choice = choose_thresholds(assessments)
+        save_thresholds(best_model, choice)
+        thresholds = choice.thresholds
     except DataError:
         pass  # nothing to choose them on: the model keeps those that it has
     report = write_report(best_model.parent, load_model(best_model), assessments, images, loss)

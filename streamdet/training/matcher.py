@@ -93,7 +93,9 @@ def make_targets(
     matches = match(boxes, anchors, rule)
     silent = matches == BETWEEN
     if len(ignored):
-        silent |= (overlap_of_anchor(anchors, ignored) >= IGNORED_OVERLAP) & (matches < 0)
+        hidden = overlap_of_anchor(anchors, ignored) >= IGNORED_OVERLAP
+        hidden |= match(ignored, anchors, rule) != BELOW  # small ones: those that would answer for it as an object
+        silent |= hidden & (matches < 0)
     # Row 0 of `classes`: the padding, where surely nothing is; then the regions; then anchors that say nothing.
     count, K = region_labelled.shape
     classes = torch.cat((region_labelled.new_ones(1, K), region_labelled, region_labelled.new_zeros(1, K)))

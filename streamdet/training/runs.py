@@ -11,11 +11,13 @@ import json
 import math
 import os
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from streamdet.detection.checkpoint import ModelCard, save_model
 from streamdet.detection.retinanet import RetinaNet
@@ -95,8 +97,6 @@ class RunFolder:
         row.append(f"{rate:.3e}")
         for name in self.validation_names:
             row += [f"{scores[name].ap:.4f}", f"{scores[name].ap50:.4f}"] if name in scores else ["", ""]
-        with (self.path / "metrics.csv").open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow(row)
         values = {
             "loss/classification": result.classification_loss,
             "loss/box": result.box_loss,
@@ -107,7 +107,10 @@ class RunFolder:
         }
         for name, score in scores.items():
             values |= {f"AP/{name}": score.ap, f"AP50/{name}": score.ap50}
-        self._events.write(step, values)
+        with self._writing("metrics.csv"):
+            with (self.path / "metrics.csv").open("a", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerow(row)
+            self._events.write(step, values)
 
     def log_bad_step(self, step: int, result: StepResult, rate: float, samples: Sequence[Mapping[str, Any]]) -> None:
         """Append a step that was skipped to `bad_steps.jsonl`; numbers that aren't finite become null."""
@@ -121,26 +124,45 @@ class RunFolder:
         }
         finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
         record = {"step": step, "problem": result.problem, **finite, "samples": samples}
-        with (self.path / "bad_steps.jsonl").open("a", encoding="utf-8") as file:
+        with self._writing("bad_steps.jsonl"), (self.path / "bad_steps.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
     def save_models(self, network: RetinaNet, card: ModelCard, *, best: bool) -> None:
         """Write the newest model, and the same as the best one so far if it is."""
         if self.writes:
-            save_model(self.last_model, network, card)
+            with self._writing(self.last_model.name):
+                save_model(self.last_model, network, card)
             if best:
-                save_model(self.best_model, network, card)
+                with self._writing(self.best_model.name):
+                    save_model(self.best_model, network, card)
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Write what `load_state` gives back. Whenever the process is killed, the file is whole: the old or the new."""
         if not self.writes:
             return
         aside = self.state.with_name("state.pt.part")
-        with aside.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self.state)
+        with self._writing(self.state.name):
+            try:
+                with aside.open("wb") as file:
+                    torch.save(state, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                aside.replace(self.state)
+            except BaseException:
+                aside.unlink(missing_ok=True)
+                raise
+
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        """Say so where the disk refuses (torch and safetensors have errors of their own). Raises OutputError."""
+        try:
+            yield
+        except (OSError, RuntimeError, SafetensorError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
+            stands = "what was saved there before stands" if self.state.exists() else "nothing was saved there yet"
+            raise OutputError(
+                f"{self.path / name} can't be written ({reason}); {stands}; make room or give another --out"
+            ) from error
 
     def load_state(self, device: torch.device) -> dict[str, Any]:
         """The last saved state. Raises StreamdetError when there is none or it can't be read."""

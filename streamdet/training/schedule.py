@@ -72,6 +72,15 @@ class TrainOptions:
         for name, values in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("cache", CACHES)):
             if getattr(self, name) not in values:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(values)}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate is {self.learning_rate}; it must be more than 0, such as 6e-4")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight_decay is {self.weight_decay}; it must be 0 or more")
+        for name, value in (("warmup", self.warmup), ("average_decay", self.average_decay)):
+            if not 0 <= value < 1:
+                raise ValueError(f"{name} is {value}, expected 0 to less than 1")
+        if self.evaluate_every < 1:
+            raise ValueError(f"evaluate_every is {self.evaluate_every}, expected 1 sample or more")
         if not 0 <= self.frozen_stages <= 5:
             raise ValueError(f"frozen_stages is {self.frozen_stages}, expected 0 to 5")
         if not 0 <= self.start_share < 1:

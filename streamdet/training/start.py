@@ -76,14 +76,22 @@ def continue_network(
     convolution, the others' rows are made anew from the `prior`. All the rest is kept where it fits `anchors`
     (default: the model's own). Takes over the model's network: don't use that any more.
 
-    Raises UsageError when its batch norm can't be had as asked for.
+    Raises UsageError when its batch norm can't be had as asked for, or for a prior where no class is new; ModelError
+    when weights are not finite.
     """
     torch.manual_seed(seed)
     card = model.card
+    if broken := [name for name, tensor in model.network.state_dict().items() if not bool(tensor.isfinite().all())]:
+        raise ModelError(
+            f"{card.name} has weights that are not finite ({broken[0]}, {len(broken)} such tensors), so its loss would "
+            "never be; start from another model"
+        )
     network, config = _with_batch_norm(model.network, card.config, batch_norm, card.name)
     take_out_scaling(network, card.logit_scaling)
     rows = known_rows(card, class_names)
     same_anchors = anchors is None or anchors.per_cell == config.anchors.per_cell
+    if prior is not None and same_anchors and None not in rows:
+        raise UsageError(f"--prior is what new classes start from, and {card.name} knows all of them; leave it out")
     if same_anchors and rows == list(range(len(card.class_names))):
         return network.train(), replace(config, anchors=anchors or config.anchors), f"all weights of {card.name} kept"
 

@@ -60,8 +60,10 @@ class Choice:
 
     thresholds: dict[str, float]
     """By class name, "*" for all others; as a `ModelCard` keeps them."""
-    short_of_target: tuple[str, ...]
+    short_of_target: tuple[str, ...] = ()
     """Names (or "*") for which no threshold gives the precision asked for: they got that of the best F1."""
+    left_to_all_others: tuple[str, ...] = ()
+    """Names of the classes whose objects were too few."""
 
 
 def operating_point(curve: ClassCurve, threshold: float) -> OperatingPoint:
@@ -96,12 +98,13 @@ def choose_thresholds(assessments: Sequence[Assessment], *, precision: float | N
             "give labelled pictures of its classes"
         )
     thresholds, short_of_target = {}, []
+    few = tuple(curve.name for curve in detected if 0 < curve.objects < LEAST_OBJECTS)
     for curve in (everything, *(curve for curve in detected if curve.objects >= LEAST_OBJECTS)):
         threshold = None if precision is None else _reaching(curve, precision)
         if precision is not None and threshold is None:
             short_of_target.append(curve.name)
         thresholds[curve.name] = _best_f1(curve) if threshold is None else threshold
-    return Choice(thresholds, tuple(short_of_target))
+    return Choice(thresholds, tuple(short_of_target), few)
 
 
 def pooled(name: str, curves: Sequence[ClassCurve]) -> ClassCurve:
@@ -149,13 +152,15 @@ def _reaching(curve: ClassCurve, precision: float) -> float | None:
     return None
 
 
-def save_thresholds(path: Path, thresholds: dict[str, float]) -> None:
-    """Put `thresholds` into the header of a `.safetensors` of ours; others that it has stay, its tensors bit for bit.
+def save_thresholds(path: Path, choice: Choice) -> None:
+    """Put the chosen thresholds into the header of a `.safetensors` of ours; its tensors stay bit for bit.
 
+    Those that it has stay for classes that the data sets hold no object of: nothing was measured of these.
     Raises ModelError for a file of another kind, OutputError when the disk refuses.
     """
 
     def put(fields: dict[str, Any]) -> None:
-        fields["thresholds"] = {**fields["thresholds"], **thresholds}
+        own = {name: value for name, value in fields["thresholds"].items() if name not in choice.left_to_all_others}
+        fields["thresholds"] = own | choice.thresholds
 
     rewrite_model(path, header=put)

@@ -82,7 +82,7 @@ class Trainer:
         self.options = options
         self.placement = placement
         self.validation = validation
-        self.arguments = {**(about or {}), **run_arguments(card, options, images, placement.precision)}
+        self.arguments = {**(about or {}), **run_arguments(card, options, images, validation, placement.precision)}
         self.steps = options.steps
         self.learner = Learner(card, network, options, placement, self.processes)
         self.watch = Watch(has_prior=card.config.prior < NO_PRIOR)

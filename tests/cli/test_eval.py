@@ -11,7 +11,7 @@ from streamdet.detection.checkpoint import load_model
 from streamdet.detection.shipped import shipped_model_path
 from streamdet.results.jsonl_reading import read_jsonl
 from streamdet.training.calibration import Scaling
-from streamdet.training.thresholds import save_thresholds
+from streamdet.training.thresholds import Choice, save_thresholds
 from tests.cli.conftest import Streamdet
 from tests.rectangles import write_set
 from tests.threads import one_torch_thread
@@ -32,7 +32,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def model(tmp_path: Path, model_file: Path) -> Path:
     path = Path(shutil.copy(model_file, tmp_path / "mine.safetensors"))
-    save_thresholds(path, {"*": 0.9})
+    save_thresholds(path, Choice({"*": 0.9}))
     return path
 
 

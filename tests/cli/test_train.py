@@ -48,7 +48,7 @@ def test_from_labelled_pictures_to_a_model_with_its_report(streamdet: Streamdet,
     said = " ".join(done.err.split())
     assert "12 pictures with 12 objects of car, person, bicycle" in said
     assert "starting from street: all weights of street kept, those of car, person, bicycle by name; 3 of its" in said
-    assert "6 steps of 4 samples at up to 96x64, peak rate 0.0005, 4 of 5 backbone stages frozen" in said
+    assert "6 steps of 4 samples at up to 96x64, peak rate 0.0005 (0.5 times that in the backbone), 4 of 5 " in said
     assert "the result keeps 25 % of the start's weights, so that it forgets less" in said
     assert sum(line.startswith("step 3  val  AP ") for line in lines) == 1
     assert sum(line.startswith("step 6  val  AP ") for line in lines) == 1
@@ -202,7 +202,7 @@ def test_what_a_run_starts_from() -> None:
 def test_options_that_are_more_than_a_word() -> None:
     assert parse_schedule("256x352@0.65,320x448@1") == ((0.65, 352, 256), (1.0, 448, 320))
     assert parse_schedule("64x96") == ((1.0, 96, 64),)
-    assert parse_repeats(["a=2", "b=c=3"]) == {"a": 2, "b=c": 3}
+    assert parse_repeats(["a=2", "b=c=3"], {"a", "b=c", "d"}) == {"a": 2, "b=c": 3}
     assert parse_range("--scale", "0.6-1.6") == (0.6, 1.6)
     assert parse_numbers("--anchor-ratios", "0.5,1,2") == (0.5, 1.0, 2.0)
     assert parse_numbers("--anchor-ratios", None) is None
@@ -211,8 +211,9 @@ def test_options_that_are_more_than_a_word() -> None:
     assert [parse_stages(text) for text in ("auto", "0", "5")] == [None, 0, 5]
     for call, texts in (
         (parse_schedule, ("x", "64", "64x96@0.5", "64x96@1,64x96@0.5")),
-        (lambda text: parse_repeats([text]), ("a", "a=0", "=2")),
-        (lambda text: parse_range("--scale", text), ("1", "a-b", "2-1", "0-1")),
+        (lambda text: parse_repeats([text], {"a"}), ("a", "a=0", "=2", "other=2")),
+        (lambda text: parse_range("--scale", text), ("1", "a-b", "2-1", "0-1", "0.5-inf")),
+        (lambda text: parse_numbers("--anchor-scales", text), ("", "0", "nan", "1,inf")),
     ):
         for text in texts:
             with pytest.raises(UsageError):

@@ -9,18 +9,18 @@ import pytest
 from PIL import Image
 
 from streamdet.errors import DataError
-from streamdet.training.dataset import read_rgb, read_sets, read_training_sets, read_validation_sets
+from streamdet.training.dataset import read_for_training, read_rgb, read_sets
 from streamdet.training.formats.pictures import picture_size, size_fault
 from tests.rectangles import labelled, write_set
 
 
 def test_no_labels(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no labels found in .*; looked for COCO \(train\.json\), YOLO"):
-        read_training_sets([tmp_path])
+        read_for_training([tmp_path])
     write_set(tmp_path / "val.json", 2)
     with pytest.raises(DataError, match="no training set in"):
-        read_training_sets([tmp_path])
-    assert [dataset.name for dataset in read_validation_sets([tmp_path])] == ["val"]
+        read_for_training([tmp_path])
+    assert [dataset.name for dataset in read_sets([tmp_path])[1]] == ["val"]
 
 
 def test_pictures_are_read_as_rgb_and_checked(tmp_path: Path) -> None:
@@ -83,13 +83,13 @@ def test_sets_of_several_folders(tmp_path: Path) -> None:
         write_set(tmp_path / folder / "val.json", 2)
     write_set(tmp_path / "b" / "val_night.json", 2)
     folders = [tmp_path / "a", tmp_path / "b"]
-    assert [len(dataset.images) for dataset in read_training_sets(folders)] == [2, 2]
-    assert [dataset.name for dataset in read_validation_sets(folders)] == ["a/val", "b/val", "val_night"]
+    assert [len(dataset.images) for dataset in read_sets(folders)[0]] == [2, 2]
+    assert [dataset.name for dataset in read_sets(folders)[1]] == ["a/val", "b/val", "val_night"]
     content = json.loads((tmp_path / "b" / "train.json").read_text())
     content["categories"][0]["name"] = "lorry"
     (tmp_path / "b" / "train.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"b has the classes lorry, person, bicycle, .*a has car, person, bicycle"):
-        read_training_sets(folders)
+        read_sets(folders)[0]
 
 
 def test_classes_in_another_order_are_mapped_by_name(tmp_path: Path) -> None:
@@ -115,10 +115,10 @@ def test_classes_in_another_order_are_mapped_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.shared
 def test_the_shared_data_is_read(shared_dir: Path) -> None:
-    (training,) = read_training_sets([shared_dir / "data"])
+    ((training,), _) = read_sets([shared_dir / "data"])
     assert len(training.images) > 5000
     assert {"car", "person"} < set(training.class_names)
     assert any(not image.labelled.all() for image in training.images)
     assert any(len(image.ignored_xyxy) for image in training.images)
-    assert len(read_validation_sets([shared_dir / "data"])) == 4
+    assert len(read_sets([shared_dir / "data"])[1]) == 4
     read_rgb(training.images[0])

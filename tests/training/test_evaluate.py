@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from streamdet.detection.precision import Placement
 from streamdet.training.dataset import Dataset, LabelledImage, read_rgb
 from streamdet.training.evaluate import evaluate, evaluation_detector, find_objects, score
 from streamdet.training.formats.coco import read_coco
+from streamdet.training.formats.write import write_coco
 from streamdet.types import Detections
 from tests.findings import NAMES, pycocotools_says, random_findings
 from tests.networks import CLASS_NAMES, tiny_model
@@ -113,6 +115,37 @@ def test_equal_to_pycocotools(seed: int, unlabelled: bool) -> None:
             assert scores.ap_per_class[name] == pytest.approx(precision[:, :, place].mean(), abs=1e-6)
             assert scores.ap50_per_class[name] == pytest.approx(precision[0, :, place].mean(), abs=1e-6)
     assert scores.ap_per_class["sign"] == 0 < scores.ap_per_class["car"]
+
+
+def test_equal_to_pycocotools_where_labels_give_the_areas_of_outlines(tmp_path: Path) -> None:
+    dataset, found = random_findings(3, unlabelled=False)
+    outlined = replace(
+        dataset,
+        images=tuple(
+            replace(image, areas=0.4 * (image.boxes_xyxy[:, 2:] - image.boxes_xyxy[:, :2]).prod(axis=1))
+            for image in dataset.images
+        ),
+    )
+    stats = pycocotools_says(outlined, found).stats
+    scores = score(outlined, found)
+    ours = [scores.ap_small, scores.ap_medium, scores.ap_large, scores.ar_small, scores.ar_medium, scores.ar_large]
+    np.testing.assert_allclose(ours, [*stats[3:6], *stats[9:12]], rtol=0, atol=1e-6)
+    assert scores.ap_small != pytest.approx(score(dataset, found).ap_small, abs=1e-3)
+
+    path = write_set(tmp_path / "val.json", 2)
+    content = json.loads(path.read_text())
+    content["annotations"][0]["area"] = 123.5
+    path.write_text(json.dumps(content))
+    first, second = read_coco(path).images
+    (x1, y1, x2, y2), *_ = first.boxes_xyxy.tolist()
+    assert first.areas is not None
+    assert first.areas[0] == 123.5 != (x2 - x1) * (y2 - y1)
+    assert second.areas is None
+    folder = tmp_path / "again"
+    write_coco({"val": read_coco(path)}, folder)
+    again = read_coco(folder / "val.json").images[0].areas
+    assert again is not None
+    assert again.tolist() == first.areas.tolist()
 
 
 def test_through_the_detector(tmp_path: Path) -> None:

@@ -101,6 +101,15 @@ def test_ignored_regions_silence_negatives_only() -> None:
     assert counted == [[1, 1, 1], [0, 0, 0], [0, 0, 0], [1, 1, 1]]
 
 
+def test_an_ignored_object_smaller_than_the_anchors_silences_those_that_it_would_have() -> None:
+    """Half of none of them lies in it; as an object it would take the one that fits best."""
+    tiny = [20.0, 20.0, 30.0, 30.0]
+    around, beside = [15.0, 15.0, 35.0, 35.0], [24.0, 15.0, 44.0, 35.0]
+    matches, counted = targets_of([around, beside], ignored=[tiny])
+    assert matches == [BELOW, BELOW]
+    assert counted == [[0, 0, 0], [1, 1, 1]]
+
+
 def test_each_part_of_a_mosaic_knows_its_own_classes() -> None:
     regions = torch.tensor([[0.0, 0.0, 60.0, 60.0], [60.0, 0.0, 120.0, 60.0]])
     known = [[True, True, False], [False, True, True]]

@@ -15,7 +15,13 @@ from streamdet.detection.detector import Detector
 from streamdet.errors import DataError, ModelError, OutputError
 from streamdet.training.assess import Assessment, assess_found
 from streamdet.training.dataset import Dataset
-from streamdet.training.thresholds import choose_thresholds, operating_point, operating_thresholds, save_thresholds
+from streamdet.training.thresholds import (
+    Choice,
+    choose_thresholds,
+    operating_point,
+    operating_thresholds,
+    save_thresholds,
+)
 from streamdet.types import Detections
 from tests.networks import CLASS_NAMES, noise_picture, tiny_model
 from tests.rectangles import labelled
@@ -167,7 +173,7 @@ def test_saved_thresholds_leave_the_tensors_as_they_are(path: Path) -> None:
     fields = {**json.loads(header(path)[HEADER_KEY]), "later": "kept"}
     save_file(tensors, path, metadata={HEADER_KEY: json.dumps(fields), "other": "kept too"})
     path.chmod(0o640)
-    save_thresholds(path, {"*": 0.35, "car": 0.21})
+    save_thresholds(path, Choice({"*": 0.35, "car": 0.21}))
     after = load_file(path)
     assert after.keys() == tensors.keys()
     assert torch.float16 in {tensor.dtype for tensor in after.values()}
@@ -180,11 +186,25 @@ def test_saved_thresholds_leave_the_tensors_as_they_are(path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["a.safetensors"]
 
 
+def test_a_class_with_few_objects_loses_the_threshold_that_it_had(path: Path) -> None:
+    """What is shown is what is saved: it is left to "*". Of a class without objects nothing is known: its own stays."""
+    few, many = (spread(0.5, 0.9, 5), spread(0.1, 0.3, 5), 0), (spread(0.6, 0.9, 40), spread(0.1, 0.3, 40), 0)
+    choice = choose_thresholds([assessment(many, few)])
+    assert choice.left_to_all_others == ("person",)
+    model = load_model(path)
+    own = {"*": 0.4, "bicycle": 0.7, "person": 0.9}
+    save_model(path, model.network, replace(model.card, thresholds=own))
+    save_thresholds(path, choice)
+    saved = load_model(path).card
+    assert saved.thresholds == {"*": choice.thresholds["*"], "car": choice.thresholds["car"], "bicycle": 0.7}
+    assert saved.threshold("person") == choice.thresholds["*"]
+
+
 def test_the_detector_reports_by_the_saved_thresholds(path: Path) -> None:
     picture = noise_picture(320, 180)
     lowest = {name: score for _, score, name in Detector.load(path, conf=0.1)([picture])[0]}
     assert lowest["car"] < 0.3
-    save_thresholds(path, {"*": 0.5, "car": 0.3})
+    save_thresholds(path, Choice({"*": 0.5, "car": 0.3}))
     assert load_model(path).card.thresholds == {"*": 0.5, "bicycle": 0.7, "car": 0.3}
     lowest = {name: score for _, score, name in Detector.load(path)([picture])[0]}
     assert 0.3 < lowest["car"] < 0.5 < lowest["person"]
@@ -199,9 +219,9 @@ def test_files_that_can_not_take_thresholds(path: Path, tmp_path: Path, monkeypa
     (tmp_path / "cut.safetensors").write_bytes(path.read_bytes()[:1000])
     for name in ("foreign.safetensors", "cut.safetensors", "absent.safetensors"):
         with pytest.raises(ModelError, match=rf"{name} can't be changed .*give a file that"):
-            save_thresholds(tmp_path / name, {"*": 0.5})
+            save_thresholds(tmp_path / name, Choice({"*": 0.5}))
     before = path.read_bytes()
     (tmp_path / "a.safetensors.part").mkdir()  # as good as a disk that refuses
     with pytest.raises(OutputError, match=r"a\.safetensors can't be rewritten .*it stands as it was"):
-        save_thresholds(path, {"*": 0.5})
+        save_thresholds(path, Choice({"*": 0.5}))
     assert path.read_bytes() == before

@@ -68,6 +68,7 @@ def _clipped(image: LabelledImage) -> tuple[LabelledImage, int]:
         class_ids=image.class_ids[kept],
         ignored_xyxy=ignored[kept_ignored],
         ignored_class_ids=image.ignored_class_ids[kept_ignored],
+        areas=None if image.areas is None else image.areas[kept],
     ), changed
 
 

@@ -221,6 +221,8 @@ def _classes(folder: Path, parts: Sequence[Part]) -> list[Problem]:
     counts = np.zeros(len(names), np.int64)
     for image in images_of(parts, "train"):
         counts += np.bincount(image.class_ids, minlength=len(names))
+    if not counts.sum():
+        return [Problem(folder, None, "no objects", "train holds no object: there is nothing to learn; label some")]
     return [
         Problem(
             folder,

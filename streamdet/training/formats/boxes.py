@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from streamdet.training.dataset import BoolArray, LabelledImage
+from streamdet.types import Float32Array
 
 Box = tuple[float, float, float, float]
 
@@ -74,10 +75,16 @@ class Sheet:
         self.width, self.height = width, height
         self._boxes: dict[bool, list[Box]] = {False: [], True: []}
         self._class_ids: dict[bool, list[int]] = {False: [], True: []}
+        self._areas: list[float | None] = []
         self._seen: set[tuple[bool, int, Box]] = set()
 
-    def add(self, box_xyxy: Sequence[float], class_id: int, *, ignored: bool = False) -> Fault | None:
-        """Take a box unless it has an error; returns what is wrong with it, if anything."""
+    def add(
+        self, box_xyxy: Sequence[float], class_id: int, *, ignored: bool = False, area: float | None = None
+    ) -> Fault | None:
+        """Take a box unless it has an error; returns what is wrong with it, if anything.
+
+        `area`: pixels that the object covers; None: all of its box.
+        """
         box, fault = checked(box_xyxy, self.width, self.height)
         if box is None:
             return fault
@@ -86,6 +93,8 @@ class Sheet:
         self._seen.add((ignored, class_id, box))
         self._boxes[ignored].append(box)
         self._class_ids[ignored].append(class_id)
+        if not ignored:
+            self._areas.append(area)
         return fault
 
     def image(self, path: Path, labelled: BoolArray, source: str, group: str = "") -> LabelledImage:
@@ -101,4 +110,12 @@ class Sheet:
             labelled,
             source,
             group,
+            self._known_areas(),
         )
+
+    def _known_areas(self) -> Float32Array | None:
+        if all(area is None for area in self._areas):
+            return None
+        of_boxes = [(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in self._boxes[False]]
+        both = zip(self._areas, of_boxes, strict=True)
+        return np.array([own if area is None else area for area, own in both], np.float32)

@@ -65,12 +65,13 @@ def write_coco(sets: Sets, folder: Path, *, place: Place = copy_picture) -> None
             if not image.labelled.all():
                 record["labelled_category_ids"] = [int(index) + 1 for index in image.labelled.nonzero()[0]]
             records.append(record)
-            for box, class_id, ignored in _objects(image):
+            for place_in_image, (box, class_id, ignored) in enumerate(_objects(image)):
                 x1, y1, x2, y2 = box
                 width, height = round(x2 - x1, 3), round(y2 - y1, 3)
                 annotation: dict[str, object] = {"id": len(annotations) + 1, "image_id": image_id}
                 annotation |= {"category_id": class_id + 1, "bbox": [round(x1, 3), round(y1, 3), width, height]}
-                annotations.append(annotation | {"area": round(width * height, 3), "iscrowd": int(ignored)})
+                area = width * height if ignored or image.areas is None else float(image.areas[place_in_image])
+                annotations.append(annotation | {"area": round(area, 3), "iscrowd": int(ignored)})
         categories = [{"id": index, "name": name} for index, name in enumerate(class_names, start=1)]
         content = {"images": records, "annotations": annotations, "categories": categories}
         lines = (f'"{key}": [\n' + ",\n".join(map(_json, entries)) + "\n]" for key, entries in content.items())

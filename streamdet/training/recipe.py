@@ -18,7 +18,7 @@ Why:
   to freeze all of it). Frozen stages also need no backward pass.
 - Who labels a few frames wants that camera: more steps at a higher rate, with more of the backbone, and for small
   objects an input as large as the frames. What the model knew besides is forgotten faster, and the mean of the weights
-  with a quarter of the start's brings most of it back, nearly for nothing: docs/decisions.md.
+  with a quarter of the start's brings most of it back, nearly for nothing: docs/decisions_street.md.
 - Crops of about half the input's sides, at the scale that the finished model will see, give five times the steps in
   the same time, and no sample comes twice. Small steps are many steps: 50 pictures give 750 of 8. Half the crops are
   aimed at an object of a class drawn evenly: one cut anywhere seldom holds a bus where there are three of them.

@@ -114,14 +114,19 @@ def begin(
             }
             knows_all = None not in known_rows(card, names) and anchor_numbers == (None, None, None)
             return Beginning(network, config, card.input_rule, thresholds, f"starting from {start}: {kept}", knows_all)
-        backbone = new.backbone or "mobilenet_v2"
+        backbone, channels, head_norm = new.backbone or "mobilenet_v2", new.channels or 96, new.head_norm or "group"
+        if head_norm == "group" and (channels < 64 or channels % 32):
+            raise UsageError(
+                f"--channels is {channels}; the heads' norm takes 32 groups of 2 or more: give 64, 96, 128, ..., or "
+                "--head-norm none"
+            )
         config = RetinaNetConfig(
             num_classes=len(names),
             backbone=backbone,
             anchors=anchors(AnchorRule(base_sides=tuple(ANCHOR_BASE * s / LEVEL_STRIDES[0] for s in LEVEL_STRIDES))),
-            channels=96 if new.channels is None else new.channels,
+            channels=channels,
             head_depth=2 if new.head_depth is None else new.head_depth,
-            head_norm=new.head_norm or "group",
+            head_norm=head_norm,
             batch_norm_eps=batch_norm_eps(backbone),
             prior=prior or 0.01,
         )

@@ -125,6 +125,8 @@ def batches(samples: SampleSet, first: int, workers: int, *, pin: bool = False) 
     )
     try:
         for made in loader:
+            if isinstance(made, DataError):
+                raise DataError(f"{made}; `streamdet data check` names all such pictures at once") from made
             if isinstance(made, StreamdetError):
                 raise made
             yield made

@@ -51,6 +51,8 @@ def refused(streamdet: Streamdet, code: int, *arguments: object) -> str:
         ("--average-decay", "2", "average_decay is 2.0, expected 0 to less than 1"),
         ("--evaluate-every", "0", "evaluate_every is 0, expected 1 sample or more"),
         ("--channels", "0", "greater than or equal to 1"),
+        ("--channels", "32", "--channels is 32; the heads' norm takes 32 groups of 2 or more: give 64, 96, 128"),
+        ("--channels", "80", "--channels is 80; the heads' norm takes 32 groups of 2 or more: give 64, 96, 128"),
         ("--head-depth", "-1", "greater than or equal to 0"),
         ("--anchor-base", "nan", "--anchor-base is nan; give a side in pixels of the input, such as 20"),
         ("--seed", "-1", "greater than or equal to 0"),

@@ -136,7 +136,7 @@ def test_a_missing_picture_is_one_sentence(images: list[LabelledImage], workers:
     gone = [*images[:5], replace(images[5], path=Path("gone.png"))]
     with pytest.raises(DataError) as caught:
         list(batches(sample_set(gone), 0, workers))
-    assert str(caught.value) == "gone.png is missing"
+    assert str(caught.value) == "gone.png is missing; `streamdet data check` names all such pictures at once"
 
 
 @FORKED

@@ -81,6 +81,8 @@ def _finish(trainer: Trainer, images: Sequence[LabelledImage]) -> None:
     if finished.thresholds:
         others = finished.thresholds["*"]
         chosen = [f"{name} {value:.2f}" for name, value in finished.thresholds.items() if name != "*"]
-        say(f"thresholds by the best F1, saved in the model: {', '.join([*chosen, f'others {others:.2f}'])}")
+        kept = ", ".join(f"{name} {value:.2f}" for name, value in finished.kept_thresholds.items())
+        kept = f"; kept, as nothing to choose them by was there: {kept}" if kept else ""
+        say(f"thresholds by the best F1, saved in the model: {', '.join([*chosen, f'others {others:.2f}'])}{kept}")
     say(f"the report: {finished.report}")
     say(f"to use the model: streamdet run SOURCE --model {trainer.files.path} --out annotated.mp4")

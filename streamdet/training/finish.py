@@ -26,6 +26,8 @@ class Finished:
     assessments: tuple[Assessment, ...]
     thresholds: dict[str, float]
     """Chosen on the validation sets and saved in the model; empty without objects to choose them on."""
+    kept_thresholds: dict[str, float]
+    """What the model has besides, from its start: of classes that the validation sets hold no object of."""
     report: Path
 
 
@@ -49,5 +51,7 @@ def finish(
         thresholds = choice.thresholds
     except DataError:
         pass  # nothing to choose them on: the model keeps those that it has
-    report = write_report(best_model.parent, load_model(best_model), assessments, images, loss)
-    return Finished(assessments, thresholds, report)
+    model = load_model(best_model)
+    kept = {name: value for name, value in model.card.thresholds.items() if name not in thresholds}
+    report = write_report(best_model.parent, model, assessments, images, loss)
+    return Finished(assessments, thresholds, kept, report)

@@ -96,7 +96,13 @@ def test_data_that_teaches_nothing(streamdet: Streamdet, data: Path, tmp_path: P
     (others / "val.json").write_text(json.dumps(content))
     done = streamdet("train", "--out", "runs/mine", "--data", others, *TINY)
     assert done.exit_code == 0, done.err
-    assert "val has classes that training hasn't: xperson, xbicycle won't be found" in " ".join(done.err.split())
+    said = " ".join(done.err.split())
+    assert "val has classes that training hasn't: xperson, xbicycle won't be found" in said
+    card = load_model(Path("runs/mine/best.safetensors")).card
+    others, person, bicycle = (card.threshold(name) for name in ("*", "person", "bicycle"))
+    assert f"saved in the model: others {others:.2f}; kept, as nothing to choose them by was there: " in said
+    assert f"person {person:.2f}, bicycle {bicycle:.2f}" in said
+    assert set(card.thresholds) == {"*", "person", "bicycle"}  # val has too few cars for one of their own
 
 
 def test_a_start_with_broken_weights(streamdet: Streamdet, data: Path, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ class Laboratory:
         try:
             trainer.run(display.show)
         except DivergedError as error:
-            result["diverged"] = str(error)
+            result["diverged"] = f"at step {trainer.step} of {trainer.steps}"
             print(f"  {error}", file=sys.stderr)
         else:
             result |= self._evaluate(folder / "last.safetensors")

@@ -65,8 +65,7 @@ def train(
         ),
     ] = None,
     anchor_base: Annotated[
-        float | None,
-        typer.Option(help="Side of the smallest anchor, in pixels of the input.", rich_help_panel=START),
+        float | None, typer.Option(help="Side of the smallest anchor, in pixels of the input.", rich_help_panel=START)
     ] = None,
     anchor_scales: Annotated[
         str | None, typer.Option(help="Sizes per level, such as 1,1.26,1.59.", metavar="NUMBERS", rich_help_panel=START)
@@ -245,6 +244,11 @@ def train(
         share = processes.count * -(-recipe.batch_size // processes.count)
         samples = recipe.images_seen if images is None else images
         stages = parse_stages(frozen_stages)
+        if stages and kind == "nothing":
+            raise UsageError(
+                f"--frozen-stages is {stages} and --backbone-weights none: random weights that stay random find "
+                "nothing; leave --frozen-stages out"
+            )
         look = AugmentRule()
         crop = 1.0 if sizes else crop_for(pictures, input_rule, recipe.crop)
         options = TrainOptions(

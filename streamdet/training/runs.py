@@ -159,7 +159,7 @@ class RunFolder:
             yield
         except (OSError, RuntimeError, SafetensorError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
-            stands = "what was saved there before stands" if self.state.exists() else "nothing was saved there yet"
+            stands = "what was saved there before stands" if self.state.exists() else "nothing is saved there"
             raise OutputError(
                 f"{self.path / name} can't be written ({reason}); {stands}; make room or give another --out"
             ) from error

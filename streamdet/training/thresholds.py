@@ -72,11 +72,6 @@ def operating_point(curve: ClassCurve, threshold: float) -> OperatingPoint:
     return OperatingPoint(kept, round(float(curve.precision[kept - 1]) * kept) if kept else 0, curve.objects)
 
 
-def operating_thresholds(assessments: Sequence[Assessment], *, precision: float | None = None) -> dict[str, float]:
-    """The thresholds of `choose_thresholds`, for callers who ask for the best F1 or take it as the second best."""
-    return choose_thresholds(assessments, precision=precision).thresholds
-
-
 def choose_thresholds(assessments: Sequence[Assessment], *, precision: float | None = None) -> Choice:
     """A threshold per class and, as "*", one of all classes together; over all data sets at once, in steps of 0.01.
 

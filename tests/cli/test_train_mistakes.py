@@ -70,6 +70,8 @@ def test_numbers_that_make_no_sense(streamdet: Streamdet, data: Path, option: st
 def test_random_weights_need_a_batch_norm_that_learns(streamdet: Streamdet, data: Path) -> None:
     said = refused(streamdet, 2, "--data", data, "--backbone-weights", "none", "--batch-norm", "folded")
     assert "fixed statistics of random weights don't train" in said
+    said = refused(streamdet, 2, "--data", data, "--backbone-weights", "none", "--frozen-stages", "5")
+    assert "--frozen-stages is 5 and --backbone-weights none: random weights that stay random" in said
 
 
 def test_data_that_teaches_nothing(streamdet: Streamdet, data: Path, tmp_path: Path) -> None:
@@ -144,7 +146,7 @@ def test_a_folder_that_goes_away_while_it_trains(
     assert done.exit_code == 1
     said = done.err.splitlines()[-1]
     assert said.startswith("streamdet: ")
-    assert "metrics.csv can't be written (No such file or directory); nothing was saved there yet" in said
+    assert "metrics.csv can't be written (No such file or directory); nothing is saved there" in said
 
 
 def test_a_disk_that_is_full_while_it_saves(streamdet: Streamdet, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +157,7 @@ def test_a_disk_that_is_full_while_it_saves(streamdet: Streamdet, data: Path, mo
     done = streamdet("train", "--out", "runs/mine", "--data", data, *TINY)
     assert done.exit_code == 1
     assert "state.pt can't be written ([enforce fail" in done.err.splitlines()[-1]
-    assert "unexpected pos 64 vs 0); nothing was saved there yet; make room" in done.err.splitlines()[-1]
+    assert "unexpected pos 64 vs 0); nothing is saved there; make room" in done.err.splitlines()[-1]
     assert not Path("runs/mine/state.pt.part").exists()
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,18 +16,16 @@ from streamdet.detection.detector import Detector
 from streamdet.errors import DataError, ModelError, OutputError
 from streamdet.training.assess import Assessment, assess_found
 from streamdet.training.dataset import Dataset
-from streamdet.training.thresholds import (
-    Choice,
-    choose_thresholds,
-    operating_point,
-    operating_thresholds,
-    save_thresholds,
-)
+from streamdet.training.thresholds import Choice, choose_thresholds, operating_point, save_thresholds
 from streamdet.types import Detections
 from tests.networks import CLASS_NAMES, noise_picture, tiny_model
 from tests.rectangles import labelled
 
 SIZE = (64, 48)
+
+
+def thresholds_of(assessments: Sequence[Assessment], precision: float | None = None) -> dict[str, float]:
+    return choose_thresholds(assessments, precision=precision).thresholds
 
 
 def assessment(*classes: tuple[list[float], list[float], int], name: str = "drawn") -> Assessment:
@@ -66,13 +65,13 @@ def brute_f1(scores: list[float], right: list[bool], objects: int) -> dict[float
 
 def test_the_middle_of_the_range_with_the_best_f1() -> None:
     found = assessment((spread(0.6, 0.9, 30), spread(0.1, 0.3, 30), 5))
-    assert operating_thresholds([found]) == {"*": 0.44, "car": 0.44}  # nothing changes from 0.30 to 0.59
+    assert thresholds_of([found]) == {"*": 0.44, "car": 0.44}  # nothing changes from 0.30 to 0.59
 
 
 def test_random_scores_are_cut_within_a_percent_of_the_best_f1() -> None:
     rng = np.random.default_rng(0)
     right, false = rng.beta(5, 3, 80).tolist(), rng.beta(2, 5, 120).tolist()
-    chosen = operating_thresholds([assessment((right, false, 20))])["car"]
+    chosen = thresholds_of([assessment((right, false, 20))])["car"]
     curve = brute_f1(right + false, [True] * 80 + [False] * 120, 100)
     best = max(curve, key=lambda threshold: curve[threshold])
     assert curve[chosen] >= 0.99 * curve[best]
@@ -86,10 +85,10 @@ def test_random_scores_are_cut_within_a_percent_of_the_best_f1() -> None:
 def test_a_class_with_few_objects_is_left_to_all_others() -> None:
     many = (spread(0.6, 0.9, 30), spread(0.1, 0.3, 30), 0)
     few = (spread(0.2, 0.3, 19), [], 0)
-    chosen = operating_thresholds([assessment(many, few)])
+    chosen = thresholds_of([assessment(many, few)])
     assert set(chosen) == {"*", "car"}
     enough = (spread(0.2, 0.3, 19), [], 1)
-    chosen = operating_thresholds([assessment(many, enough)])
+    chosen = thresholds_of([assessment(many, enough)])
     assert set(chosen) == {"*", "car", "person"}
     assert chosen["person"] < 0.2 < chosen["car"]
 
@@ -97,7 +96,7 @@ def test_a_class_with_few_objects_is_left_to_all_others() -> None:
 def test_a_class_that_is_never_detected_does_not_pull_at_the_others() -> None:
     alone = assessment((spread(0.3, 0.9, 30), spread(0.1, 0.7, 30), 0))
     with_unknown = assessment((spread(0.3, 0.9, 30), spread(0.1, 0.7, 30), 0), ([], [], 300))
-    assert operating_thresholds([with_unknown]) == operating_thresholds([alone])
+    assert thresholds_of([with_unknown]) == thresholds_of([alone])
 
 
 def test_sets_are_pooled() -> None:
@@ -106,9 +105,9 @@ def test_sets_are_pooled() -> None:
     together = assessment(
         (spread(0.6, 0.9, 30) + spread(0.4, 0.9, 15), spread(0.1, 0.3, 30) + spread(0.1, 0.59, 100), 2)
     )
-    chosen = operating_thresholds([first, second])
-    assert chosen == operating_thresholds([together])
-    assert chosen["car"] > operating_thresholds([first])["car"]
+    chosen = thresholds_of([first, second])
+    assert chosen == thresholds_of([together])
+    assert chosen["car"] > thresholds_of([first])["car"]
 
 
 def test_a_precision_is_reached_at_the_lowest_score_from_which_it_stays() -> None:
@@ -117,10 +116,10 @@ def test_a_precision_is_reached_at_the_lowest_score_from_which_it_stays() -> Non
     false = [0.95, *spread(0.51, 0.85, 8), *spread(0.105, 0.49, 50)]
     found = assessment((right, false, 10))
     curve = found.curves["car"]
-    at_90 = operating_thresholds([found], precision=0.9)["car"]
+    at_90 = thresholds_of([found], precision=0.9)["car"]
     assert 0.4 < at_90 < 0.55
     assert operating_point(curve, at_90).precision >= 0.9 > operating_point(curve, at_90 - 0.01).precision
-    at_70 = operating_thresholds([found], precision=0.7)["car"]
+    at_70 = thresholds_of([found], precision=0.7)["car"]
     assert at_70 < at_90
     assert operating_point(curve, at_70).precision >= 0.7
     assert operating_point(curve, at_70).recall > operating_point(curve, at_90).recall
@@ -134,7 +133,7 @@ def test_a_lucky_dip_is_not_taken_for_a_precision() -> None:
     curve = found.curves["car"]
     assert operating_point(curve, 0.20).precision == 0.9
     assert operating_point(curve, 0.21).precision < 0.9
-    assert operating_thresholds([found], precision=0.9)["car"] > 0.3
+    assert thresholds_of([found], precision=0.9)["car"] > 0.3
 
 
 def test_a_precision_out_of_reach_is_told() -> None:
@@ -142,7 +141,7 @@ def test_a_precision_out_of_reach_is_told() -> None:
     poor = (spread(0.2, 0.5, 30), spread(0.2, 0.59, 60), 0)
     choice = choose_thresholds([assessment(good, poor)], precision=0.99)
     assert choice.short_of_target == ("person",)  # all together can: by the good ones alone
-    assert choice.thresholds["person"] == operating_thresholds([assessment(good, poor)])["person"]
+    assert choice.thresholds["person"] == thresholds_of([assessment(good, poor)])["person"]
     assert choose_thresholds([assessment(good, poor)]).short_of_target == ()
 
 

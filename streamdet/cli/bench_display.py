@@ -151,7 +151,7 @@ def versions(measured: Bench) -> str:
     """Of what computes."""
     import torch
 
-    from streamdet.detection.engines.openvino import openvino_version
+    from streamdet.detection.engines.translation import openvino_version
 
     named = f"torch {torch.__version__}"
     return f"{named}, openvino {openvino_version()}" if measured.engine.startswith("openvino") else named

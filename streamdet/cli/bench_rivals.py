@@ -18,14 +18,8 @@ from torch import Tensor
 from streamdet.detection.anchors import anchors_per_level
 from streamdet.detection.checkpoint import Model
 from streamdet.detection.engines.making import folded
-from streamdet.detection.engines.openvino import (
-    OpenVinoEngine,
-    has_int8,
-    has_openvino,
-    openvino_core,
-    quantized,
-    silence_telemetry,
-)
+from streamdet.detection.engines.openvino import OpenVinoEngine, has_openvino
+from streamdet.detection.engines.translation import has_int8, openvino_core, quantized, silence_telemetry
 from streamdet.detection.postprocess import PostprocessRule, postprocess
 from streamdet.detection.resize import InputRule
 

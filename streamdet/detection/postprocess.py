@@ -127,7 +127,7 @@ def _best(logits: Tensor, rule: PostprocessRule, least: Tensor | None) -> tuple[
     limit = least_logit(rule, flat.dtype)
     blocks = len(flat) // SCAN_BLOCK
     whole = flat[: blocks * SCAN_BLOCK].view(blocks, SCAN_BLOCK)
-    promising = (~(whole.amax(dim=1) <= limit)).nonzero().squeeze(1)  # one with a NaN is promising, too
+    promising = has_more(whole, limit).nonzero().squeeze(1)
     inside = (whole[promising] > limit).nonzero()
     rest = (flat[blocks * SCAN_BLOCK :] > limit).nonzero().squeeze(1) + blocks * SCAN_BLOCK
     places = torch.cat((promising[inside[:, 0]] * SCAN_BLOCK + inside[:, 1], rest))
@@ -138,6 +138,21 @@ def _best(logits: Tensor, rule: PostprocessRule, least: Tensor | None) -> tuple[
     places, scores = places[good], scores[good]
     best = _top(scores, rule.top_k)
     return scores[best], places[best]
+
+
+def has_more(blocks: Tensor, limit: float) -> Tensor:
+    """(B,) bool of blocks of numbers (B, n): whether any is above the limit; where one is no number it may be true.
+
+    Integers of 16 bits are compared in a fifth of the time that bfloat16 takes, whose bits are in the same order, those
+    of negative numbers in the opposite one.
+    """
+    if blocks.dtype != torch.bfloat16 or blocks.is_cuda:
+        return ~(blocks.amax(dim=1) <= limit)
+    bits = blocks.view(torch.int16)
+    bits_of_limit = torch.tensor(limit, dtype=torch.bfloat16).view(torch.int16)
+    if limit >= 0:
+        return bits.amax(dim=1) > bits_of_limit
+    return (bits.amax(dim=1) >= 0) | (bits.amin(dim=1) < bits_of_limit)
 
 
 def least_logit(rule: PostprocessRule, dtype: torch.dtype) -> float:

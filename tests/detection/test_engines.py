@@ -18,8 +18,9 @@ from streamdet.detection.engines import choosing, making
 from streamdet.detection.engines.choosing import choose, key_of, remembered
 from streamdet.detection.engines.int8 import quantize
 from streamdet.detection.engines.making import folded
-from streamdet.detection.engines.openvino import OpenVinoEngine, translated
+from streamdet.detection.engines.openvino import OpenVinoEngine, split, take_split
 from streamdet.detection.engines.seam import TorchEngine
+from streamdet.detection.engines.translation import GroupNormByChannels, openvino_core, translated
 from streamdet.detection.precision import Placement, cpu_has_fast_bfloat16
 from streamdet.detection.resize import to_batch
 from streamdet.detection.retinanet import HeadOutputs
@@ -88,6 +89,32 @@ def test_openvino_in_bfloat16_is_as_near_as_torch_in_bfloat16(model: Model, cach
     theirs = shares_found(detector_of(model, cache, "openvino", half), exact, 0.8)
     assert theirs > 0.9
     assert theirs > shares_found(detector_of(model, cache, "torch", half), exact, 0.8) - 0.05
+
+
+def test_a_split_picture_keeps_grey_levels_in_the_stem(model: Model, cache: Path) -> None:
+    """A faint picture, which bfloat16 rounds to a few levels: its two parts together have them all."""
+    faint = 2 + 0.01 * torch.randn(1, 3, 96, 160, generator=torch.Generator().manual_seed(0))
+    stem = openvino_core().read_model(translated(folded(model), model.sha256, cache).stem)
+    stem.reshape(list(faint.shape))
+    (convolution,) = (node for node in stem.get_ops() if node.get_type_name() == "Convolution")
+    take_split(stem, convolution)
+    request = openvino_core().compile_model(stem, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
+    request.infer([split(faint).float().numpy()])
+    got = torch.from_numpy(request.get_output_tensor().data).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        exact, rounded = (folded(model).backbone.body.stem(each) for each in (faint, faint.bfloat16().float()))
+    assert split(faint).dtype == torch.bfloat16
+    assert (got - exact).norm() < 0.01 * (rounded - exact).norm()
+
+
+@pytest.mark.parametrize("spread", [1.0, 0.0], ids=["as usual", "all the same"])
+def test_group_norm_by_channels_is_group_norm(spread: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    norm = torch.nn.GroupNorm(8, 32)
+    torch.nn.init.normal_(norm.weight, generator=generator)
+    torch.nn.init.normal_(norm.bias, generator=generator)
+    x = 0.7 + spread * torch.randn(2, 32, 9, 13, generator=generator)
+    torch.testing.assert_close(GroupNormByChannels(norm)(x), norm(x), rtol=1e-4, atol=1e-4)
 
 
 def test_classes_and_thresholds_hold_for_every_engine(model: Model, cache: Path) -> None:

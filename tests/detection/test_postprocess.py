@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
 from streamdet.detection.anchors import AnchorRule, anchors_per_level
-from streamdet.detection.postprocess import ImageDetections, PostprocessRule, postprocess
+from streamdet.detection.postprocess import ImageDetections, PostprocessRule, has_more, postprocess
 from streamdet.detection.retinanet import HeadOutputs
 
 HEIGHT, WIDTH, CLASSES = 60, 90, 3
@@ -147,3 +149,17 @@ def test_a_lower_threshold_changes_nothing_above_the_higher_one(top_k: int) -> N
     assert torch.equal(low.scores[:count], high.scores)
     assert torch.equal(low.boxes[:count], high.boxes)
     assert torch.equal(low.class_ids[:count], high.class_ids)
+
+
+@pytest.mark.parametrize("limit", [-4.6, -0.0078, 0.0, 0.41, 3.0])
+def test_blocks_of_half_precision_are_looked_at_by_their_bits(limit: float) -> None:
+    """Numbers around the limit, of both signs, zeros and infinities, each alone among smaller ones."""
+    edge = torch.tensor(limit, dtype=torch.bfloat16)
+    steps = [edge, *(edge * (1 + sign / 128) for sign in (1, -1))]
+    numbers = torch.stack(
+        [*steps, *(torch.tensor(x).bfloat16() for x in (0.0, -0.0, 1e-3, -1e-3, 9.0, -9.0, math.inf))]
+    )
+    for others in (-math.inf, -20.0):
+        blocks = torch.full((len(numbers), 64), others, dtype=torch.bfloat16)
+        blocks[torch.arange(len(numbers)), 7] = numbers
+        assert has_more(blocks, float(edge)).tolist() == (numbers > edge).tolist()

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from streamdet import __version__
-from streamdet.detection.engines.openvino import folder_of, openvino_version
 from streamdet.detection.engines.seam import Engine
+from streamdet.detection.engines.translation import folder_of, openvino_version
 from streamdet.errors import UsageError
 
 TRIALS = 5

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from streamdet.detection.checkpoint import Model
 from streamdet.detection.engines.making import folded
-from streamdet.detection.engines.openvino import (
-    has_openvino,
+from streamdet.detection.engines.openvino import has_openvino
+from streamdet.detection.engines.translation import (
+    converted,
     openvino_core,
     quantized,
     save,
@@ -54,7 +55,8 @@ def quantize(
 
     core = openvino_core()
     parts = translated(folded(model), model.sha256, cache_dir)
-    stem, rest = core.compile_model(core.read_model(parts.stem), "CPU", EXACT), core.read_model(parts.rest)
+    stem = core.compile_model(core.read_model(parts.stem), "CPU", EXACT)
+    _, rest = converted(folded(model))  # with group norms that NNCF knows
     logging.getLogger("nncf").setLevel(logging.ERROR)
 
     def given(picture: Tensor) -> Any:
@@ -72,7 +74,7 @@ def quantize(
             preset=nncf.QuantizationPreset.MIXED,
             target_device=nncf.TargetDevice.CPU,
         )
-    made.reshape([1, made.input(0).partial_shape[1].get_length(), -1, -1])
+    made.reshape([1, -1, -1, made.input(0).partial_shape[3].get_length()])
     path = quantized(model.sha256, cache_dir).rest
     save(made, path)
     return path

@@ -12,16 +12,9 @@ from torch import Tensor
 from streamdet.detection.checkpoint import Model
 from streamdet.detection.engines.choosing import choose
 from streamdet.detection.engines.graphs import GraphEngine
-from streamdet.detection.engines.openvino import (
-    HINTS,
-    OpenVinoEngine,
-    check_openvino,
-    has_int8,
-    has_openvino,
-    quantized,
-    translated,
-)
+from streamdet.detection.engines.openvino import HINTS, OpenVinoEngine, check_openvino, has_openvino
 from streamdet.detection.engines.seam import Engine, TorchEngine, check_engine_name
+from streamdet.detection.engines.translation import has_int8, quantized, translated
 from streamdet.detection.engines.winograd import LEAST_CHANNELS, WinogradEngine, gains
 from streamdet.detection.folding import fold_batch_norm
 from streamdet.detection.precision import Placement

@@ -1,29 +1,24 @@
-"""The network as OpenVINO computes it on a CPU, in bfloat16, float32 or INT8 (package `openvino`, an extra).
+"""The network as OpenVINO computes it on a CPU, in bfloat16, float32 or INT8; it is compiled for each size.
 
-A model is translated once, for pictures of any size, and kept in the cache folder; it is compiled for each size.
-It comes in two parts: the stem, always in float32 (see `TorchEngine`), and the rest.
+In bfloat16 pictures would lose grey levels. So the stem is computed in float32 (see `TorchEngine`), or, where it is a
+single convolution, from two numbers for each one: what bfloat16 makes of it, and what is then left. The convolution
+adds up both: that is as good and, for a ResNet, takes a third of the time.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import sys
-import tempfile
-import warnings
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import torch
-from filelock import FileLock
-from torch import Tensor, nn
+from torch import Tensor
 
-from streamdet.detection.retinanet import HeadOutputs, RetinaNet
+from streamdet.detection.engines.translation import Parts, openvino_core
+from streamdet.detection.retinanet import HeadOutputs
+from streamdet.detection.threads import one_thread
 from streamdet.errors import UsageError
 
-TRANSLATION = 2
-"""Version of the form of a translated network: a new one is made where this differs."""
 MOST_SIZES = 8
 """Compiled networks that are kept; a stream needs one, a folder of photographs may need many."""
 HINTS = {torch.bfloat16: "bf16", torch.float32: "f32"}
@@ -34,35 +29,6 @@ LEVELS = 5
 def has_openvino() -> bool:
     """True where the package is installed."""
     return importlib.util.find_spec("openvino") is not None
-
-
-def openvino_version() -> str:
-    """Such as "2026.4.1"."""
-    try:
-        return version("openvino")
-    except PackageNotFoundError:
-        return "unknown"
-
-
-def silence_telemetry() -> None:
-    """Keep OpenVINO's and NNCF's Python parts from telling their makers of each use, which they do unasked.
-
-    To be called before they are imported: without this package they send nothing.
-    """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-
-
-@cache
-def openvino_core() -> Any:
-    """The only one of the process, which is never given up.
-
-    A core gives the thread that it first compiles in a stack for signals, and frees it with itself, whoever's thread
-    that is then: the next signal, such as Ctrl-C or the end of a child, would kill the process.
-    """
-    silence_telemetry()
-    import openvino
-
-    return openvino.Core()
 
 
 def check_openvino(device: torch.device, dtype: torch.dtype) -> None:
@@ -78,13 +44,6 @@ def check_openvino(device: torch.device, dtype: torch.dtype) -> None:
         raise UsageError(f"--engine openvino computes in bfloat16 or float32, and --precision is {name}; leave it out")
 
 
-class Parts(NamedTuple):
-    """Files of a translated network."""
-
-    stem: Path
-    rest: Path
-
-
 class OpenVinoEngine:
     """A translated network, ready for pictures of any size."""
 
@@ -95,30 +54,39 @@ class OpenVinoEngine:
         self._parts = parts
         self._values = (num_classes, 4)
         self._core = openvino_core()
+        self._dtype = dtype
         self._options = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             # Pinned to cores, threads would wait for the encoder's, or for those of a second process.
             "ENABLE_CPU_PINNING": False,
         }
-        self._hint = HINTS[dtype]
         self._stems: dict[tuple[int, int], Any] = {}
         self._rests: dict[tuple[int, int], list[Any]] = {}
 
     def __call__(self, images: Tensor) -> list[HeadOutputs]:
-        """Raw outputs, float32, of each picture; they are overwritten by the next call."""
+        """Raw outputs of each picture, in `dtype`; they are overwritten by the next call."""
         stem, rests = self._requests_for(images.shape[2], images.shape[3], len(images))
-        for picture, rest in zip(images.numpy(), rests, strict=True):
-            stem.infer([picture[None]], share_inputs=True)
-            rest.infer([stem.get_output_tensor(0).data], share_inputs=True)
+        splits = stem.get_input_tensor().shape[1] != images.shape[1]
+        for picture, rest in zip(images, rests, strict=True):
+            given = split(picture[None]) if splits else picture[None]
+            stem.set_input_tensor(_view(given))
+            stem.infer()
+            rest.infer()
         return [self._outputs(rest) for rest in rests]
 
     def _outputs(self, request: Any) -> HeadOutputs:
-        maps = [torch.from_numpy(request.get_output_tensor(place).data) for place in range(2 * LEVELS)]
+        maps = [self._map(request.get_output_tensor(place)) for place in range(2 * LEVELS)]
         classes, numbers = self._values
         return HeadOutputs(
             [each.view(1, -1, classes) for each in maps[:LEVELS]], [each.view(1, -1, numbers) for each in maps[LEVELS:]]
         )
+
+    def _map(self, tensor: Any) -> Tensor:
+        if self._dtype == torch.float32:
+            return torch.from_numpy(tensor.data)
+        # NumPy has no bfloat16
+        return torch.from_numpy(tensor.data.view(np.int16)).view(torch.bfloat16)
 
     def _requests_for(self, height: int, width: int, count: int) -> tuple[Any, list[Any]]:
         """The stem, and the rest once per picture of a batch: the outputs of one don't overwrite those of another."""
@@ -127,93 +95,78 @@ class OpenVinoEngine:
             if len(self._stems) >= MOST_SIZES:
                 self._stems.clear()
                 self._rests.clear()
-            stem = self._compile(self._parts.stem, [1, 3, height, width], "f32")
-            rest = self._compile(self._parts.rest, list(stem.output(0).shape), self._hint)
+            stem = self._compiled_stem(height, width)
+            rest = self._compiled_rest(list(stem.output(0).shape))
             self._stems[key], self._rests[key] = stem.create_infer_request(), [rest.create_infer_request()]
-        rests = self._rests[key]
+        stem, rests = self._stems[key], self._rests[key]
         while len(rests) < count:
             rests.append(rests[0].get_compiled_model().create_infer_request())
-        return self._stems[key], rests[:count]
+        for rest in rests:
+            rest.set_input_tensor(stem.get_output_tensor())
+        return stem, rests[:count]
 
-    def _compile(self, path: Path, shape: list[int], hint: str) -> Any:
-        network = self._core.read_model(path)
+    def _compiled_stem(self, height: int, width: int) -> Any:
+        network = self._core.read_model(self._parts.stem)
+        network.reshape([1, 3, height, width])
+        takes = torch.float32
+        convolutions = [node for node in network.get_ops() if node.get_type_name() == "Convolution"]
+        if self._dtype == torch.bfloat16 and len(convolutions) == 1:
+            take_split(network, convolutions[0])
+            takes = torch.bfloat16
+        return self._compile(_with_formats(network, takes, self._dtype), HINTS[takes])
+
+    def _compiled_rest(self, shape: list[int]) -> Any:
+        network = self._core.read_model(self._parts.rest)
         network.reshape(shape)
+        return self._compile(_with_formats(network, self._dtype, self._dtype), HINTS[self._dtype])
+
+    def _compile(self, network: Any, hint: str) -> Any:
         return self._core.compile_model(network, "CPU", {**self._options, "INFERENCE_PRECISION_HINT": hint})
 
 
-class _Rest(nn.Module):
-    """What follows the stem, with outputs whose form no size changes: (N, H, W, A * K), (N, H, W, A * 4)."""
+def _view(values: Tensor) -> Any:
+    """OpenVINO's view of `values`, float32 or bfloat16, which have to be kept as long."""
+    import openvino
 
-    def __init__(self, network: RetinaNet) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Class logits of P3 to P7, then their deltas."""
-        features = self.network.backbone.after_stem(x)
-        heads = (self.network.head.classification_head, self.network.head.regression_head)
-        return tuple(head.maps(feature).permute(0, 2, 3, 1) for head in heads for feature in features)
+    if values.dtype == torch.float32:
+        return openvino.Tensor(values.numpy(), shared_memory=True)
+    return openvino.Tensor(values.view(torch.int16).numpy(), list(values.shape), openvino.Type.bf16)
 
 
-def folder_of(cache_dir: Path) -> Path:
-    """Where translated networks and choices lie."""
-    return cache_dir / "engines"
+def _with_formats(network: Any, takes: torch.dtype, gives: torch.dtype) -> Any:
+    """The network with inputs and outputs in these formats."""
+    from openvino.preprocess import PrePostProcessor
+
+    formats = PrePostProcessor(network)
+    formats.input().tensor().set_element_type(_element_type(takes))
+    for place in range(len(network.outputs)):
+        formats.output(place).tensor().set_element_type(_element_type(gives))
+    return formats.build()
 
 
-def translated(network: RetinaNet, sha256: str, cache_dir: Path) -> Parts:
-    """Files of `network` (float32 on the host, batch norm folded) in OpenVINO's form; made where they aren't there.
+def _element_type(dtype: torch.dtype) -> Any:
+    import openvino
 
-    Raises UsageError when the cache folder can't be written.
+    return openvino.Type.bf16 if dtype == torch.bfloat16 else openvino.Type.f32
+
+
+def split(picture: Tensor) -> Tensor:
+    """A picture (1, 3, H, W) in float32 as (1, 6, H, W) in bfloat16: its rounded values, and what they lack."""
+    with one_thread():
+        rounded = picture.bfloat16()
+        return torch.cat((rounded, (picture - rounded).bfloat16()), dim=1)
+
+
+def take_split(network: Any, convolution: Any) -> None:
+    """Change a stem of one convolution, for pictures (1, 3, H, W), into one for those that `split` makes of them.
+
+    A convolution is linear: its weights stand there twice.
     """
-    parts = Parts(_path(sha256, cache_dir, "stem"), _path(sha256, cache_dir, "rest"))
-    if parts.stem.exists() and parts.rest.exists():
-        return parts
-    try:
-        parts.stem.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(parts.stem.with_suffix(".lock")):
-            if not (parts.stem.exists() and parts.rest.exists()):
-                _translate(network, parts)
-    except OSError as error:
-        raise UsageError(
-            f"cannot keep the network for OpenVINO in {parts.stem.parent}: {error.strerror or error}; "
-            "set STREAMDET_CACHE to a folder that can be written, or give --engine torch"
-        ) from error
-    return parts
+    from openvino import PartialShape, opset13
 
-
-def quantized(sha256: str, cache_dir: Path) -> Parts:
-    """Where `streamdet quantize` keeps a model's INT8 network: its rest; the stem is the usual one."""
-    return Parts(_path(sha256, cache_dir, "stem"), _path(sha256, cache_dir, "int8"))
-
-
-def has_int8(sha256: str, cache_dir: Path) -> bool:
-    """True where `streamdet quantize` was run for this model."""
-    return all(path.exists() for path in quantized(sha256, cache_dir))
-
-
-def _path(sha256: str, cache_dir: Path, kind: str) -> Path:
-    return folder_of(cache_dir) / f"{sha256[:24]}.{kind}.openvino-{openvino_version()}.v{TRANSLATION}.xml"
-
-
-def save(translated_network: Any, path: Path) -> None:
-    """Write an OpenVINO network: aside first and then renamed, its weights before what names them."""
-    import openvino
-
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as name:
-        aside = Path(name) / path.name
-        openvino.save_model(translated_network, aside, compress_to_fp16=False)
-        for suffix in (".bin", ".xml"):
-            aside.with_suffix(suffix).replace(path.with_suffix(suffix))
-
-
-def _translate(network: RetinaNet, parts: Parts) -> None:
-    silence_telemetry()
-    import openvino
-
-    stem = nn.Sequential(*network.backbone.body.stem_modules())
-    example = torch.zeros(1, 3, 256, 384)  # sides that P7 has more than one cell of, and that differ
-    with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch's own export, about torch's own code
-        for part, given, path in ((stem, example, parts.stem), (_Rest(network), stem(example), parts.rest)):
-            exported = torch.export.export(part.eval(), (given,))
-            save(openvino.convert_model(exported), path)
+    (picture,) = network.get_parameters()
+    weights = convolution.input_value(1).get_node().data
+    convolution.input(1).replace_source_output(opset13.constant(np.concatenate((weights, weights), axis=1)).output(0))
+    count, channels, height, width = picture.shape
+    picture.set_partial_shape(PartialShape([count, 2 * channels, height, width]))
+    network.validate_nodes_and_infer_types()

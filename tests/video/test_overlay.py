@@ -75,14 +75,16 @@ def test_edges_have_the_colour_of_the_class_at_the_place_of_the_box(box: tuple[f
     assert (y[middle_y - 20 : middle_y + 20, middle_x - 20 : middle_x + 20] == 110).all()
 
 
-def test_an_edge_lies_where_the_box_says_to_half_a_pixel() -> None:
-    source = picture(1280, 720, noise=False)
+@pytest.mark.parametrize(("size_wh", "step"), [((1280, 720), 0.5), ((1920, 1080), 1.0)])
+def test_an_edge_lies_where_the_box_says(size_wh: tuple[int, int], step: float) -> None:
+    """To half a pixel, and to a whole one where lines are wide."""
+    source = picture(*size_wh, noise=False)
     for left in (200.0, 200.5, 201.0, 201.5):
         drawn = Overlay(NAMES).draw(source, detections((left, 100, 500, 400, 0.5, 4)))
         row = Planes(drawn).arrays[0][250, 190:215].astype(float) - 110
         bright = np.maximum(row, 0)  # the bus's colour is bright, the rim beside it dark
         centre = (bright * (np.arange(190, 215) + 0.5)).sum() / bright.sum()
-        assert centre == pytest.approx(left, abs=0.15)
+        assert centre == pytest.approx(round(left / step) * step, abs=0.15)
 
 
 def test_the_rim_makes_a_box_visible_on_its_own_colour() -> None:

@@ -16,7 +16,6 @@ from streamdet.detection.checkpoint import Model
 from streamdet.detection.engines.making import folded
 from streamdet.detection.engines.openvino import has_openvino
 from streamdet.detection.engines.translation import (
-    converted,
     openvino_core,
     quantized,
     save,
@@ -55,8 +54,7 @@ def quantize(
 
     core = openvino_core()
     parts = translated(folded(model), model.sha256, cache_dir)
-    stem = core.compile_model(core.read_model(parts.stem), "CPU", EXACT)
-    _, rest = converted(folded(model))  # with group norms that NNCF knows
+    stem, rest = core.compile_model(core.read_model(parts.stem), "CPU", EXACT), core.read_model(parts.rest)
     logging.getLogger("nncf").setLevel(logging.ERROR)
 
     def given(picture: Tensor) -> Any:
@@ -73,8 +71,23 @@ def quantize(
             subset_size=len(pictures),
             preset=nncf.QuantizationPreset.MIXED,
             target_device=nncf.TargetDevice.CPU,
+            ignored_scope=nncf.IgnoredScope(names=_of_norms(rest)),
         )
     made.reshape([1, -1, -1, made.input(0).partial_shape[3].get_length()])
     path = quantized(model.sha256, cache_dir).rest
     save(made, path)
     return path
+
+
+def _of_norms(network: Any) -> list[str]:
+    """Names of what a network's group norms are made of: means and products, which nothing else in it has.
+
+    NNCF knows a group norm as one operation, and would round the parts of ours.
+    """
+    names = []
+    for node in network.get_ops():
+        kind = node.get_type_name()
+        given = [value.get_node().get_type_name() for value in node.input_values()]
+        if kind in ("ReduceMean", "MatMul", "Multiply", "Subtract") or (kind == "Add" and "Multiply" in given):
+            names.append(node.get_friendly_name())
+    return names

@@ -167,25 +167,16 @@ def save(translated_network: Any, path: Path) -> None:
 
 def _translate(network: RetinaNet, parts: Parts) -> None:
     """Write both parts of `network`, which is changed."""
-    _by_channels(network.head)
-    for part, path in zip(converted(network), parts, strict=True):
-        save(part, path)
-
-
-def converted(network: RetinaNet) -> tuple[Any, Any]:
-    """The stem and the rest of a network (float32 on the host, batch norm folded) as OpenVINO's."""
     silence_telemetry()
     import openvino
 
+    _by_channels(network.head)
     stem = Stem(network).eval()
     example = torch.zeros(1, 3, 256, 384)  # sides that P7 has more than one cell of, and that differ
     with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own export, about torch's own code
-        stem_part, rest_part = (
-            openvino.convert_model(torch.export.export(part, (given,)))
-            for part, given in ((stem, example), (Rest(network).eval(), stem(example)))
-        )
-    return stem_part, rest_part
+        for part, given, path in ((stem, example, parts.stem), (Rest(network).eval(), stem(example), parts.rest)):
+            save(openvino.convert_model(torch.export.export(part, (given,))), path)
 
 
 def _by_channels(module: nn.Module) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from streamdet import __version__
 from streamdet.detection.engines.seam import Engine
-from streamdet.detection.engines.translation import folder_of, openvino_version
+from streamdet.detection.engines.translation import TRANSLATION, folder_of, openvino_version
 from streamdet.errors import UsageError
 
 TRIALS = 5
@@ -75,7 +75,7 @@ def _seconds(engine: Engine, images: Tensor) -> float:
 def key_of(engine: Engine, images: Tensor, sha256: str) -> str:
     """All that the choice may depend on."""
     count, _, height, width = images.shape
-    versions = f"torch {torch.__version__}, openvino {openvino_version()}, streamdet {__version__}"
+    versions = f"torch {torch.__version__}, openvino {openvino_version()} v{TRANSLATION}, streamdet {__version__}"
     machine = f"{_processor()}, {torch.get_num_threads()} threads"
     return f"{sha256[:24]}, {count} of {width}x{height}, {engine.precision}; {versions}; {machine}"
 

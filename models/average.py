@@ -1,10 +1,11 @@
 """The mean of models' weights (Wortsman et al., arXiv 2203.05482): steps of training and where they began, say.
 
-    python models/average.py A.safetensors B.safetensors [C.safetensors ...] --out MEAN.safetensors
+    python models/average.py A.safetensors B.safetensors [C.safetensors ...] --out MEAN.safetensors [--input 424x683]
 
-A model that is given twice counts twice. All must be of the same network, classes and input. Class logits are averaged
-without calibration, and the mean has none: `streamdet eval --calibrate --save` fits its scores. Its card is the first
-one's, without the metrics, which are not its own.
+A model that is given twice counts twice. All must be of the same network, classes and input; `--input` is the short and
+long side that the mean scales pictures to, in place of theirs. Class logits are averaged without calibration, and the
+mean has none: `streamdet eval --calibrate --save` fits its scores. Its card is the first one's, without the metrics,
+which are not its own.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from safetensors import SafetensorError
 
 from streamdet.detection.checkpoint import Model, load_model, save_model
 from streamdet.errors import ModelError, StreamdetError
+from streamdet.options import parse_size
 from streamdet.training.calibration import take_out_scaling
 
 
@@ -48,10 +50,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--input", metavar="SHORTxLONG", help="sides that the mean scales pictures to")
     chosen = parser.parse_args()
     try:
+        size = parse_size(chosen.input)
         mean = averaged([load_model(path) for path in chosen.models])
-        save_model(chosen.out, mean.network, mean.card)
+        rule = mean.card.input_rule
+        if size is not None:
+            rule = replace(rule, short_side=min(size), long_side=max(size))
+        save_model(chosen.out, mean.network, replace(mean.card, input_rule=rule))
     except StreamdetError as error:
         print(f"average: {error}", file=sys.stderr)
         return error.exit_code

@@ -17,6 +17,7 @@ from streamdet.cli.file_outputs import Setup, Steps, check_targets, open_sinks
 from streamdet.cli.resuming import resumption
 from streamdet.errors import StreamdetError
 from streamdet.options import CommonOptions, RunOptions
+from streamdet.results.analysis import HALF_STEP
 from streamdet.results.places import Places
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def load_detector(options: CommonOptions) -> tuple[Detector, Scores]:
     scores = scores_for(
         detector.card, options.analysis, tracks=options.tracks, conf=options.conf, classes=options.classes
     )
-    detector.set_thresholds(scores.kept.tolist())
+    detector.set_thresholds((scores.kept - HALF_STEP).tolist())
     return detector, scores
 
 

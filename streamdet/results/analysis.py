@@ -111,6 +111,8 @@ class Analysis:
 
 BOX_DECIMALS, SCORE_DECIMALS = 2, 4
 """Digits behind the point of what a file of detections says: pixels, and scores."""
+HALF_STEP = 0.5 * 10**-SCORE_DECIMALS
+"""What lies less than this below a least score is written as that score, and so is to be detected."""
 
 
 def as_written(detections: Detections) -> Detections:

@@ -1,6 +1,6 @@
 """The mean of models' weights (Wortsman et al., arXiv 2203.05482): steps of training and where they began, say.
 
-    python models/average.py A.safetensors B.safetensors [C.safetensors ...] --out MEAN.safetensors [--input 424x683]
+    python models/average.py A.safetensors B.safetensors [C.safetensors ...] --out MEAN.safetensors [--input 432x683]
 
 A model that is given twice counts twice. All must be of the same network, classes and input; `--input` is the short and
 long side that the mean scales pictures to, in place of theirs. Class logits are averaged without calibration, and the

@@ -143,8 +143,8 @@ def _best(logits: Tensor, rule: PostprocessRule, least: Tensor | None) -> tuple[
 def has_more(blocks: Tensor, limit: float) -> Tensor:
     """(B,) bool of blocks of numbers (B, n): whether any is above the limit; where one is no number it may be true.
 
-    Integers of 16 bits are compared in a fifth of the time that bfloat16 takes, whose bits are in the same order, those
-    of negative numbers in the opposite one.
+    As integers of 16 bits they take less than half of bfloat16's time: bits are in the order of the numbers, those of
+    negative ones in the opposite order.
     """
     if blocks.dtype != torch.bfloat16 or blocks.is_cuda:
         return ~(blocks.amax(dim=1) <= limit)

@@ -29,10 +29,14 @@ def voted_boxes(candidates: Tensor, scores: Tensor, class_ids: Tensor, keep: Ten
 
     `scores` and `class_ids` are those of the candidates, (C,).
     """
-    overlaps = iou(candidates[keep], candidates)  # (D, C)
-    shares = scores / scores[keep, None]
-    voting = (class_ids == class_ids[keep, None]) & (overlaps > LEAST_IOU) & (shares >= LEAST_SHARE)
-    weights = (shares.square() * torch.exp(-(1 - overlaps).square() / CLOSENESS)).where(voting, 0.0).double()
-    means = weights @ candidates.double().nan_to_num() / weights.sum(1, keepdim=True)
+    kept = candidates[keep]
+    overlaps = iou(kept, candidates)  # (D, C)
+    for_whom, voters = (overlaps > LEAST_IOU).nonzero().unbind(1)
+    shares = scores[voters] / scores[keep][for_whom]
+    weights = shares.square() * torch.exp(-(1 - overlaps[for_whom, voters]).square() / CLOSENESS)
+    may_vote = (shares >= LEAST_SHARE) & (class_ids[voters] == class_ids[keep][for_whom])
+    weights = weights.where(may_vote, 0.0).double()[:, None]
+    votes = torch.cat((candidates[voters] * weights, weights), dim=1)
+    sums = votes.new_zeros(len(keep), 5).index_add_(0, for_whom, votes)
     # a box without area overlaps nothing, not even itself; nor does one that is no number
-    return means.float().where(weights.any(1, keepdim=True), candidates[keep])
+    return (sums[:, :4] / sums[:, 4:]).float().where(sums[:, 4:] > 0, kept)

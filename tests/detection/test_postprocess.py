@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from streamdet.detection.anchors import AnchorRule, anchors_per_level
-from streamdet.detection.postprocess import ImageDetections, PostprocessRule, has_more, postprocess
+from streamdet.detection.postprocess import SCAN_BLOCK, ImageDetections, PostprocessRule, places_above, postprocess
 from streamdet.detection.retinanet import HeadOutputs
 
 HEIGHT, WIDTH, CLASSES = 60, 90, 3
@@ -151,15 +151,30 @@ def test_a_lower_threshold_changes_nothing_above_the_higher_one(top_k: int) -> N
     assert torch.equal(low.class_ids[:count], high.class_ids)
 
 
-@pytest.mark.parametrize("limit", [-4.6, -0.0078, 0.0, 0.41, 3.0])
-def test_blocks_of_half_precision_are_looked_at_by_their_bits(limit: float) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("limit", [-4.6, -0.0078, -0.0, 0.0, 0.41, 3.0])
+def test_numbers_above_a_limit_are_found_by_their_bits(limit: float, dtype: torch.dtype) -> None:
     """Numbers around the limit, of both signs, zeros and infinities, each alone among smaller ones."""
-    edge = torch.tensor(limit, dtype=torch.bfloat16)
+    edge = torch.tensor(limit, dtype=dtype)
     steps = [edge, *(edge * (1 + sign / 128) for sign in (1, -1))]
-    numbers = torch.stack(
-        [*steps, *(torch.tensor(x).bfloat16() for x in (0.0, -0.0, 1e-3, -1e-3, 9.0, -9.0, math.inf))]
-    )
+    special = (0.0, 1e-3, -1e-3, 9.0, -9.0, math.inf)
+    numbers = torch.stack([*steps, *(torch.tensor(x, dtype=dtype) for x in special)])
     for others in (-math.inf, -20.0):
-        blocks = torch.full((len(numbers), 64), others, dtype=torch.bfloat16)
-        blocks[torch.arange(len(numbers)), 7] = numbers
-        assert has_more(blocks, float(edge)).tolist() == (numbers > edge).tolist()
+        for places in (torch.arange(len(numbers)) * SCAN_BLOCK + 7, torch.arange(len(numbers))):
+            logits = torch.full((len(numbers) * SCAN_BLOCK + 40,), others, dtype=dtype)
+            logits[places] = numbers
+            logits[-1] = 10.0  # behind the last whole block
+            expected = (logits > edge).nonzero().squeeze(1)
+            assert places_above(logits, float(edge)).tolist() == expected.tolist()
+            assert places_above(logits[-40:], float(edge)).tolist() == [39]
+
+
+def test_the_best_of_each_level_are_kept_and_levels_without_any_are_no_trouble() -> None:
+    """More than k on one level, none on the next, few on the others."""
+    heads = random_heads(3, mean=0.0)
+    heads.logits[1].fill_(-50.0)
+    rule = PostprocessRule(score_threshold=0.5, top_k=60, max_detections=10_000)
+    (found,) = postprocess(heads, ANCHORS, HEIGHT, WIDTH, rule)
+    counts = [int((logits > 0).sum()) for logits in heads.logits]
+    assert counts[0] > 60 > counts[-1] > 0 == counts[1]
+    assert_same(found, naive(heads, 0, rule))

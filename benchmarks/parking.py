@@ -70,7 +70,8 @@ def main() -> int:
     for clip in options.clips:
         truth = json.loads(clip.with_suffix(".json").read_text())
         site = Site.of(truth["info"]["seed"])
-        seen = true_boxes(truth) if options.boxes is None else tracked(options.boxes / f"{clip.stem}.jsonl")
+        found = None if options.boxes is None else options.boxes / f"{clip.stem}.jsonl"
+        seen = true_boxes(truth) if found is None else tracked(found, size_of(truth))
         outcome = follow(site, truth, seen)
         failed |= outcome.fails
         print(
@@ -101,14 +102,19 @@ def true_boxes(truth: dict[str, Any]) -> Iterator[Detections]:
         )
 
 
-def tracked(path: Path) -> Iterator[Detections]:
+def size_of(truth: dict[str, Any]) -> tuple[int, int]:
+    """Width and height of the clip's pictures."""
+    return truth["info"]["width"], truth["info"]["height"]
+
+
+def tracked(path: Path, size_wh: tuple[int, int]) -> Iterator[Detections]:
     """What the tracker makes of the detections in a file: those that would be shown."""
     header, lines = read_jsonl(path)
     card = find_model(header["model"]).card
     starts = tuple(card.threshold(name) for name in header["classes"])
     tracker = Tracker(TrackRule(start_score=starts), tuple(header["classes"]))
     for line in lines:
-        detections = tracker.update(as_written(line.detections), line.time_s)
+        detections = tracker.update(as_written(line.detections), line.time_s, size_wh)
         yield detections[detections.track_ids >= 0]
 
 
@@ -122,7 +128,7 @@ def follow(site: Site, truth: dict[str, Any], seen: Iterator[Detections]) -> Out
     answers = site.answers(times)
     scene, outcome, wrong = Scene(), Outcome(), Counter[str]()
     for time_s, shown in zip(times, seen, strict=True):
-        scene = places.update(shown, time_s, (truth["info"]["width"], truth["info"]["height"]))
+        scene = places.update(shown, time_s, size_of(truth))
         for bay in scene.bays:
             state = [occupied for since_s, occupied in answers["bays"][bay.name] if since_s <= time_s + 1e-3][-1]
             wrong[bay.name] += bay.occupied is not state

@@ -232,6 +232,28 @@ def random_scene(seed: int) -> Scene:
     return scene
 
 
+def add_passers_by(scene: Scene, seed: int) -> None:
+    """More people, in groups too, and cyclists, in the aisles and along the street."""
+    rng, layout = np.random.default_rng(seed + 99_000_000), scene.layout
+    half = layout.half_width
+    for _ in range(int(rng.integers(5, 11))):
+        aisle = float(rng.choice(layout.aisles))
+        along = rng.random() < 0.75
+        x, y = rng.uniform(-half, half), aisle + rng.uniform(-2.6, 2.6)
+        if rng.random() < 0.35:
+            y = layout.street + rng.choice([-4.5, 4.5])
+        heading = (0.0 if along else np.pi / 2) + np.pi * rng.integers(2) + rng.normal(0, 0.1)
+        for _ in range(int(rng.choice([1, 2, 3], p=[0.45, 0.4, 0.15]))):
+            body = person(look_of(rng), rng.uniform(0, 6.3), 1.0 if rng.random() < 0.85 else 0.1)
+            scene.add(PERSON, (body,), (x, y, heading + rng.normal(0, 0.1)))
+            x, y = x + rng.normal(0, 0.4), y + rng.choice([-1, 1]) * rng.uniform(0.5, 0.8)
+    for _ in range(int(rng.integers(1, 4))):
+        y = float(rng.choice([*layout.aisles, layout.street])) + rng.uniform(-2.2, 2.2)
+        pose = (rng.uniform(-half, half), y, np.pi * rng.integers(2) + rng.normal(0, 0.15))
+        scene.add(BICYCLE, (bicycle(paint_of(rng)),), pose)
+        scene.add(PERSON, (rider(look_of(rng), rng.uniform(0, 6.3)),), pose)
+
+
 def _add_vehicle(scene: Scene, category: int, pose: Pose) -> None:
     rng = scene.rng
     if category == CAR:

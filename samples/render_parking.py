@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from parking_raster import Bytes
 from parking_scene import CATEGORIES, Truth
-from parking_stage import random_scene, random_view, sample_scene
+from parking_stage import add_passers_by, random_scene, random_view, sample_scene
 
 FPS, SECONDS = 15, 13
 TICKS_PER_FRAME = 1024
@@ -38,11 +38,12 @@ def main() -> None:
     frames.add_argument("--out", type=Path, required=True)
     frames.add_argument("--count", type=int, default=300)
     frames.add_argument("--seed", type=int, default=1000)
+    frames.add_argument("--busy", action="store_true", help="more people, in groups too, and cyclists")
     options = parser.parse_args()
     if options.verb == "clip":
         render_clip(options.out, options.seed, options.frames)
     else:
-        render_frames(options.out, options.count, options.seed)
+        render_frames(options.out, options.count, options.seed, options.busy)
 
 
 def annotation(number: int, image_id: int, truth: Truth) -> dict[str, Any]:
@@ -126,7 +127,7 @@ def encode(out: Path, size: tuple[int, int], pictures: Iterable[Bytes]) -> None:
         container.mux(stream.encode(None))
 
 
-def render_frames(out: Path, count: int, seed: int) -> None:
+def render_frames(out: Path, count: int, seed: int, busy: bool) -> None:
     """Pictures of 640x360 from many cameras, and their truth in the form of our training data."""
     folder = out / "images"
     folder.mkdir(parents=True, exist_ok=True)
@@ -135,6 +136,8 @@ def render_frames(out: Path, count: int, seed: int) -> None:
     scene_seed = seed
     while len(images) < count:
         scene = random_scene(scene_seed)
+        if busy:
+            add_passers_by(scene, scene_seed)
         rng = np.random.default_rng(scene_seed + 5_000_000)
         for _ in range(min(VIEWS_PER_SCENE, count - len(images))):
             view, light, kind = random_view(scene, rng, (640, 360))

@@ -1,7 +1,7 @@
 """`postprocess` for a whole batch on a GPU, where it is waiting for the device that costs time, not arithmetic.
 
-The host waits once per level, twice per batch and once per image (three times where boxes vote), however many candidates
-there are; then all results come in one copy. Detections are the same as those of `postprocess`.
+The host waits once per level, twice per batch and once per image (three times where boxes vote), however many
+candidates there are; then all results come in one copy. Detections are the same as those of `postprocess`.
 
 Shape legend: N images, L levels, R rows of a level, K classes, C candidates of a batch, D detections of a batch.
 """

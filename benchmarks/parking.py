@@ -1,12 +1,13 @@
 """Lines, zones and bays of rendered parking lots against what truly happened there, and what they cost.
 
-python benchmarks/parking.py samples/parking.mp4 [MORE.mp4 ...] [--boxes DIR]
+python benchmarks/parking.py samples/parking.mp4 [MORE.mp4 ...] [--boxes DIR [--model FILE]]
 python benchmarks/parking.py --cost
 
 Each clip has its truth beside it (same name, .json), as samples/render_parking.py writes it. Without --boxes the true
 boxes are followed, with the true identities as tracks: that measures the places alone. With it, DIR holds a file of
 detections by the clip's name (parking.jsonl), as `streamdet run --no-video --conf 0.05 --jsonl` writes it; they are
-tracked here as `streamdet run --track` does. --cost: processor time of a frame with 100 moving objects, 5 lines, 5
+tracked here as `streamdet run --track` does, from the model's own thresholds on (--model: where the file of detections
+doesn't name a model that can be found). --cost: processor time of a frame with 100 moving objects, 5 lines, 5
 zones and 40 bays.
 """
 
@@ -62,6 +63,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", type=Path, nargs="*")
     parser.add_argument("--boxes", type=Path)
+    parser.add_argument("--model")
     parser.add_argument("--cost", action="store_true")
     options = parser.parse_args()
     if options.cost:
@@ -71,7 +73,7 @@ def main() -> int:
         truth = json.loads(clip.with_suffix(".json").read_text())
         site = Site.of(truth["info"]["seed"])
         found = None if options.boxes is None else options.boxes / f"{clip.stem}.jsonl"
-        seen = true_boxes(truth) if found is None else tracked(found, size_of(truth))
+        seen = true_boxes(truth) if found is None else tracked(found, size_of(truth), options.model)
         outcome = follow(site, truth, seen)
         failed |= outcome.fails
         print(
@@ -107,10 +109,10 @@ def size_of(truth: dict[str, Any]) -> tuple[int, int]:
     return truth["info"]["width"], truth["info"]["height"]
 
 
-def tracked(path: Path, size_wh: tuple[int, int]) -> Iterator[Detections]:
+def tracked(path: Path, size_wh: tuple[int, int], model: str | None) -> Iterator[Detections]:
     """What the tracker makes of the detections in a file: those that would be shown."""
     header, lines = read_jsonl(path)
-    card = find_model(header["model"]).card
+    card = find_model(model or header["model"]).card
     starts = tuple(card.threshold(name) for name in header["classes"])
     tracker = Tracker(TrackRule(start_score=starts), tuple(header["classes"]))
     for line in lines:

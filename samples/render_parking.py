@@ -2,14 +2,17 @@
 
 python samples/render_parking.py clip --out samples/parking.mp4 --seed 0
 python samples/render_parking.py frames --out DIR --count 300 --seed 1000
+python samples/render_parking.py frames --out DIR --count 200 --seed 100 --sample-camera
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +42,13 @@ def main() -> None:
     frames.add_argument("--count", type=int, default=300)
     frames.add_argument("--seed", type=int, default=1000)
     frames.add_argument("--busy", action="store_true", help="more people, in groups too, and cyclists")
+    frames.add_argument("--sample-camera", action="store_true", help="what the clip's camera sees, on other days")
     options = parser.parse_args()
     if options.verb == "clip":
         render_clip(options.out, options.seed, options.frames)
     else:
-        render_frames(options.out, options.count, options.seed, options.busy)
+        looks = looks_of_sample_camera() if options.sample_camera else looks_anywhere(options.busy)
+        render_frames(options.out, options.count, options.seed, looks)
 
 
 def annotation(number: int, image_id: int, truth: Truth) -> dict[str, Any]:
@@ -127,31 +132,67 @@ def encode(out: Path, size: tuple[int, int], pictures: Iterable[Bytes]) -> None:
         container.mux(stream.encode(None))
 
 
-def render_frames(out: Path, count: int, seed: int, busy: bool) -> None:
-    """Pictures of 640x360 from many cameras, and their truth in the form of our training data."""
+@dataclass(frozen=True)
+class Look:
+    """A picture (H, W, 3) BGR, its truth, what the light is called, and a JPEG quality."""
+
+    picture: Bytes
+    truths: list[Truth]
+    light: str
+    quality: int
+
+
+Looks = Callable[[int], Iterator[Look]]
+"""Endless looks at the lot of a seed."""
+
+
+def looks_anywhere(busy: bool) -> Looks:
+    """From any camera, in any light, 640x360."""
+
+    def looks(seed: int) -> Iterator[Look]:
+        scene = random_scene(seed)
+        if busy:
+            add_passers_by(scene, seed)
+        rng = np.random.default_rng(seed + 5_000_000)
+        while True:
+            view, light, kind = random_view(scene, rng, (640, 360))
+            index, softness = int(rng.integers(1000)), float(rng.uniform(0.3, 0.9))
+            yield Look(*view.frame(0.0, light, index, softness=softness), kind, int(rng.integers(62, 93)))
+
+    return looks
+
+
+def looks_of_sample_camera() -> Looks:
+    """At any time of the sample clip's play, but with other cars and people, 1280x720."""
+
+    def looks(seed: int) -> Iterator[Look]:
+        view, light_at = sample_scene(seed)
+        rng = np.random.default_rng(seed + 6_000_000)
+        while True:
+            index = int(rng.integers(FPS * SECONDS))
+            yield Look(*view.frame(index / FPS, light_at(index / FPS), index), "dusk", 92)
+
+    return looks
+
+
+def render_frames(out: Path, count: int, first_seed: int, looks: Looks) -> None:
+    """Pictures, and their truth in the form of our training data."""
     folder = out / "images"
     folder.mkdir(parents=True, exist_ok=True)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    scene_seed = seed
-    while len(images) < count:
-        scene = random_scene(scene_seed)
-        if busy:
-            add_passers_by(scene, scene_seed)
-        rng = np.random.default_rng(scene_seed + 5_000_000)
-        for _ in range(min(VIEWS_PER_SCENE, count - len(images))):
-            view, light, kind = random_view(scene, rng, (640, 360))
-            picture, truths = view.frame(0.0, light, int(rng.integers(1000)), softness=float(rng.uniform(0.3, 0.9)))
+    for seed in range(first_seed, first_seed + -(-count // VIEWS_PER_SCENE)):
+        for look in islice(looks(seed), min(VIEWS_PER_SCENE, count - len(images))):
             number = len(images) + 1
-            name = f"parking_{scene_seed:06d}_{number:05d}_{kind}.jpg"
-            cv2.imwrite(str(folder / name), picture, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(62, 93))])
+            name = f"parking_{seed:06d}_{number:05d}_{look.light}.jpg"
+            cv2.imwrite(str(folder / name), look.picture, [cv2.IMWRITE_JPEG_QUALITY, look.quality])
+            rows, columns, _ = look.picture.shape
             images.append(
-                {"id": number, "file_name": name, "width": 640, "height": 360, "source": "parking_render",
-                 "group": f"parking_{scene_seed:06d}", "labelled_category_ids": [1, 2, 3, 4, 5, 6]}
+                {"id": number, "file_name": name, "width": columns, "height": rows, "source": "parking_render",
+                 "group": f"parking_{seed:06d}", "labelled_category_ids": [1, 2, 3, 4, 5, 6]}
             )  # fmt: skip
-            annotations += [annotation(len(annotations) + k, number, t) for k, t in enumerate(truths, 1)]
+            annotations += [annotation(len(annotations) + k, number, t) for k, t in enumerate(look.truths, 1)]
             print(f"\r{number}/{count} pictures", end="", flush=True)
-        scene_seed += 1
     print()
     write_json(out / "train.json", {"categories": categories(), "images": images, "annotations": annotations})
 

@@ -2,10 +2,10 @@
 
     python models/average.py A.safetensors B.safetensors [C.safetensors ...] --out MEAN.safetensors [--input 432x683]
 
-A model that is given twice counts twice. All must be of the same network, classes and input; `--input` is the short and
-long side that the mean scales pictures to, in place of theirs. Class logits are averaged without calibration, and the
-mean has none: `streamdet eval --calibrate --save` fits its scores. Its card is the first one's, without the metrics,
-which are not its own.
+A model that is given twice counts twice. All must be of the same network, classes and input, but for the sides of the
+input where `--input` tells those that the mean scales pictures to. Class logits are averaged without calibration, and
+the mean has none: `streamdet eval --calibrate --save` fits its scores. Its card is the first one's, without the
+metrics, which are not its own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import torch
 from safetensors import SafetensorError
 
 from streamdet.detection.checkpoint import Model, load_model, save_model
-from streamdet.errors import ModelError, StreamdetError
+from streamdet.detection.resize import PAD_MULTIPLE
+from streamdet.errors import ModelError, StreamdetError, UsageError
 from streamdet.options import parse_size
 from streamdet.training.calibration import take_out_scaling
 
@@ -45,6 +46,14 @@ def averaged(models: Sequence[Model]) -> Model:
     return replace(first, card=replace(first.card, logit_scaling=(1.0, 0.0), metrics={}))
 
 
+def with_input(model: Model, size: tuple[int, int] | None) -> Model:
+    """The model with these sides, in pixels, of what pictures are scaled to; None: with its own."""
+    if size is None:
+        return model
+    rule = replace(model.card.input_rule, short_side=min(size), long_side=max(size))
+    return replace(model, card=replace(model.card, input_rule=rule))
+
+
 def main() -> int:
     """Read them, write the mean."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -54,11 +63,10 @@ def main() -> int:
     chosen = parser.parse_args()
     try:
         size = parse_size(chosen.input)
-        mean = averaged([load_model(path) for path in chosen.models])
-        rule = mean.card.input_rule
-        if size is not None:
-            rule = replace(rule, short_side=min(size), long_side=max(size))
-        save_model(chosen.out, mean.network, replace(mean.card, input_rule=rule))
+        if size is not None and min(size) < PAD_MULTIPLE:
+            raise UsageError(f"the input size is {size[0]}x{size[1]}; each side needs at least {PAD_MULTIPLE} pixels")
+        mean = averaged([with_input(load_model(path), size) for path in chosen.models])
+        save_model(chosen.out, mean.network, mean.card)
     except StreamdetError as error:
         print(f"average: {error}", file=sys.stderr)
         return error.exit_code

@@ -82,3 +82,26 @@ def test_a_place_that_cannot_be_written_gets_one_sentence(tmp_path: Path) -> Non
     assert done.returncode == 1
     assert "nowhere" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_input_takes_the_place_of_sides_that_may_differ(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("a.safetensors", "b.safetensors")]
+    model = tiny_model(1)
+    for path, side in zip(paths, (64, 96), strict=True):
+        rule = replace(model.card.input_rule, short_side=side)
+        save_model(path, model.network, replace(model.card, input_rule=rule))
+    out = tmp_path / "mean.safetensors"
+
+    without = average(*paths, "--out", out)
+    assert without.returncode == 4
+    assert "differ in input_rule" in without.stderr
+    small = average(*paths, "--out", out, "--input", "16x160")
+    assert small.returncode == 2
+    assert "16x160" in small.stderr
+    assert not out.exists()
+
+    done = average(*paths, "--out", out, "--input", "160x128")
+    assert done.returncode == 0, done.stderr
+    rule = load_model(out).card.input_rule
+    assert (rule.short_side, rule.long_side) == (128, 160)
+    assert replace(rule, short_side=0, long_side=0) == replace(model.card.input_rule, short_side=0, long_side=0)

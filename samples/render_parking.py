@@ -41,8 +41,9 @@ def main() -> None:
     frames.add_argument("--out", type=Path, required=True)
     frames.add_argument("--count", type=int, default=300)
     frames.add_argument("--seed", type=int, default=1000)
-    frames.add_argument("--busy", action="store_true", help="more people, in groups too, and cyclists")
-    frames.add_argument("--sample-camera", action="store_true", help="what the clip's camera sees, on other days")
+    which = frames.add_mutually_exclusive_group()
+    which.add_argument("--busy", action="store_true", help="more people, in groups too, and cyclists")
+    which.add_argument("--sample-camera", action="store_true", help="what the clip's camera sees, on other days")
     options = parser.parse_args()
     if options.verb == "clip":
         render_clip(options.out, options.seed, options.frames)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -50,3 +51,15 @@ def test_pictures_of_a_lot_are_told_to_belong_together(monkeypatch: pytest.Monke
     assert len({a["id"] for a in told["annotations"]}) == 12
     assert told["annotations"][-2]["bbox"] == [1, 2, 10, 20]
     assert [a["iscrowd"] for a in told["annotations"][:2]] == [0, 1]  # 2 px wide: too small to be asked for
+
+
+def test_the_sample_camera_sees_the_same_lot_at_other_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SAMPLES))
+    from parking_scene import CAR
+    from render_parking import looks_of_sample_camera
+
+    one, other = islice(looks_of_sample_camera()(100), 2)
+    assert one.picture.shape == other.picture.shape == (720, 1280, 3)
+    still = [{(t.ident, t.box_xyxy) for t in look.truths if t.category == CAR} for look in (one, other)]
+    assert len(still[0] & still[1]) > 10  # what is parked stays
+    assert still[0] != still[1]  # what moves doesn't
